@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The redo journal of one writable mount.  Format: meta/FORMAT.md, section 10.
+ *
+ * A change is appended to the batch in memory and gets a sequence number.  A commit makes the batch durable with one
+ * fdatasync and then writes it in place.  Until then journal_overlay() shows it to readers.  Thread-safe; a file's changes
+ * are appended under that file's lock, so they are in order.
+ */
+#ifndef SNAPCRYPT_FS_STORE_JOURNAL_H
+#define SNAPCRYPT_FS_STORE_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/store/store.h"
+#include "meta/bytes.h"
+
+struct journal;
+
+/* What the journal keeps for one open file: live records, a duplicate of its descriptor.  Lives until applied. */
+struct journal_file;
+
+/* Identity of the file a change belongs to. */
+struct journal_identity {
+	struct uuid snapshot;
+	struct dek *dek;                 /* borrowed; the journal takes its own reference */
+	uint8_t object_id[16];
+	uint8_t content_id[24];
+	const char *path;                /* backing path below the root */
+};
+
+struct journal_change {
+	uint64_t offset;                 /* backing offset */
+	struct bytes data;               /* sealed bytes; may be empty (a shrink to a hole) */
+	uint64_t result;                 /* backing size afterwards */
+	bool is_exact;                   /* cut to result */
+	bool has_header;
+};
+
+/* Create .snapcrypt/journal/<mount>, preallocated. */
+MUST_CHECK int journal_create(struct store *store, struct journal **ret_journal);
+/* Commit, apply, remove the file.  Keeps the file if anything could not be applied. */
+int journal_close(struct journal *journal);
+
+/* Begin journaling for a file open at FD (duplicated).  */
+MUST_CHECK int journal_file_open(struct journal *journal, const struct journal_identity *identity, int fd,
+				 struct journal_file **ret_file);
+
+/* Append one change; commits by itself when the batch is full (8 MiB).  -EIO etc. are sticky for the file. */
+MUST_CHECK int journal_append(struct journal_file *file, const struct journal_change *change);
+
+/* Durable and in place: everything appended for this file so far. */
+MUST_CHECK int journal_commit(struct journal_file *file);
+
+/* Data file synced, an `applied` record durable: the file has no live records any more.  Frees FILE. */
+MUST_CHECK int journal_retire(struct journal_file *file);
+
+/* Copy pending (appended, not yet in place) bytes over what was read from the backing file at OFFSET. */
+void journal_overlay(struct journal_file *file, uint64_t offset, uint8_t *data, size_t size);
+/* Backing size as it will be once everything pending is in place. */
+uint64_t journal_pending_size(struct journal_file *file, uint64_t backing_size);
+
+/* Commit and apply everything; move the checkpoint (unmount, full area). */
+MUST_CHECK int journal_checkpoint(struct journal *journal);
+
+/*
+ * Journals that dead mounts left.  recovery_scan() reads them all; on a writable store recovery_apply() applies what is under
+ * a DEK that has become available (before the first file under it is served) and removes journals that are done with; on a
+ * read-only store the records overlay files as they are opened.
+ */
+struct recovery;
+MUST_CHECK int recovery_scan(struct store *store, struct recovery **ret_recovery);
+MUST_CHECK int recovery_apply(struct recovery *recovery, struct dek *dek);
+bool recovery_is_needed(const struct recovery *recovery, const struct uuid *dek_id);
+size_t recovery_pending(const struct recovery *recovery);      /* records that wait for their DEK */
+/* Read-only: bytes and size of a file as its records leave it.  Returns whether any record applies. */
+bool recovery_overlay(struct recovery *recovery, const uint8_t object_id[static 16], const uint8_t content_id[static 24],
+		      uint64_t offset, uint8_t *data, size_t size);
+uint64_t recovery_size(struct recovery *recovery, const uint8_t object_id[static 16],
+		       const uint8_t content_id[static 24], uint64_t backing_size);
+void recovery_free(struct recovery *recovery);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Snapshots of a volume: identity, state, and which DEK new objects get. */
+#ifndef SNAPCRYPT_FS_STORE_SNAPSHOT_H
+#define SNAPCRYPT_FS_STORE_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fs/store/store.h"
+
+enum snapshot_kind { SNAPSHOT_PLAIN_DIRECTORY, SNAPSHOT_STREAM, SNAPSHOT_ROOT };
+enum snapshot_state {
+	SNAPSHOT_OPEN, SNAPSHOT_SEALED, SNAPSHOT_INCOMPLETE, SNAPSHOT_FOREIGN, SNAPSHOT_DUPLICATE,
+};
+
+/* Counted.  Thread-safe; what can change (state) is read with functions. */
+struct snapshot;
+
+/*
+ * The snapshot whose directory is open at FD (NAME: its path below the root, for messages), verified: signature, MAC when
+ * the DEK is there.  A directory without valid identity gives a snapshot in state foreign, which serves nothing.
+ */
+MUST_CHECK int snapshot_open(struct store *store, int fd, const char *name, struct snapshot **ret_snapshot);
+struct snapshot *snapshot_root(struct store *store);      /* the root snapshot; a new reference */
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_put(struct snapshot *snapshot);             /* accepts NULL */
+
+const struct uuid *snapshot_id(const struct snapshot *snapshot);
+const char *snapshot_name(const struct snapshot *snapshot);
+enum snapshot_kind snapshot_kind(const struct snapshot *snapshot);
+enum snapshot_state snapshot_state(const struct snapshot *snapshot);
+const char *snapshot_state_name(enum snapshot_state state);
+int64_t snapshot_created_s(const struct snapshot *snapshot);
+bool snapshot_is_encrypted(const struct snapshot *snapshot);   /* false: "Not enabled" */
+bool snapshot_has_encrypted_names(const struct snapshot *snapshot);
+
+/* 0, or why nothing may be created or changed in it: -EROFS (sealed, read-only, plaintext), -EACCES (untrusted, foreign). */
+MUST_CHECK int snapshot_may_write(struct snapshot *snapshot);
+
+/* The DEK of names; of new objects (draws a new one for a stream whose period is over).  -EAGAIN as in store.h. */
+MUST_CHECK int snapshot_name_dek(struct snapshot *snapshot, struct dek **ret_dek);
+MUST_CHECK int snapshot_write_dek(struct snapshot *snapshot, struct dek **ret_dek);
+
+/*
+ * Make a snapshot: directory, identity and key record prepared in .snapcrypt/tmp, durable, then renamed to NAME in
+ * PARENT_FD.  Mode, owner, default ACL and setgid as if made there by the calling thread's credentials.
+ * May take a spare DEK; otherwise -EAGAIN until the key service has made one.
+ */
+MUST_CHECK int snapshot_create(struct store *store, int parent_fd, const char *name, const char *path, mode_t mode);
+
+/* Which objects of SNAPSHOT are under a DEK of another: makes keys/<dek>/needed-by/<snapshot> durable, once. */
+MUST_CHECK int snapshot_add_dependency(struct snapshot *snapshot, const struct uuid *dek_id);
+
+/* Every snapshot-level directory in turn.  VISIT gets a borrowed snapshot; non-zero stops. */
+MUST_CHECK int snapshot_each(struct store *store, int (*visit)(void *arg, struct snapshot *snapshot, int fd), void *arg);
+
+/* Canonical Encryption Key IDs that a snapshot depends on (own DEK and needed-by markers), without asking any key service. */
+MUST_CHECK int snapshot_key_ids(struct snapshot *snapshot, char ***ret_key_ids, size_t *ret_count);
+
+#endif

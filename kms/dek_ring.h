@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The DEKs that a process has open, and the thread that opens them.
+ *
+ * A file operation must not wait for a key service.  dek_ring_try() answers from memory; when the DEK is not there yet it
+ * starts one unwrap for all who ask (single flight) and returns -EAGAIN; dek_ring_wait() calls back when there is an
+ * outcome.  Failures are remembered for 5 s, so that a scan of a snapshot with a disabled key asks once, not per file.
+ */
+#ifndef SNAPCRYPT_KMS_DEK_RING_H
+#define SNAPCRYPT_KMS_DEK_RING_H
+
+#include "kms/kms.h"
+
+struct dek_ring;
+
+struct dek_ring_options {
+	struct kms *kms;
+	/* Read the key record that counts for a DEK.  Called on key threads.  -ENOENT: there is none. */
+	int (*load)(void *arg, const struct uuid *dek_id, struct key_record *ret_record, struct kms_error *reterr);
+	/* A DEK has become available; called on a key thread before anybody gets it (journal replay).  May be NULL. */
+	int (*opened)(void *arg, struct dek *dek);
+	void *arg;
+	uint32_t failure_ttl_ms;     /* default 5000 */
+};
+
+MUST_CHECK int dek_ring_create(const struct dek_ring_options *options, struct dek_ring **ret_ring);
+
+/* Wipes every DEK.  Waiters are called back with -ESHUTDOWN. */
+void dek_ring_free(struct dek_ring *ring);
+
+/* 0 and a reference; -EAGAIN: being opened, use dek_ring_wait(); or the remembered failure.  Never blocks. */
+MUST_CHECK int dek_ring_try(struct dek_ring *ring, const struct uuid *dek_id, struct dek **ret_dek);
+
+/* Call READY(arg, outcome) once when there is an outcome, on a key thread or, if there is one already, at once. */
+void dek_ring_wait(struct dek_ring *ring, const struct uuid *dek_id, void (*ready)(void *arg, int outcome), void *arg);
+
+/* Blocking form for commands. */
+MUST_CHECK int dek_ring_get(struct dek_ring *ring, const struct uuid *dek_id, struct dek **ret_dek,
+			    struct kms_error *reterr);
+
+/* The last failure for a DEK, for messages.  false: none remembered. */
+bool dek_ring_failure(struct dek_ring *ring, const struct uuid *dek_id, struct kms_error *ret_error);
+
+/* A DEK that this process has just made. */
+MUST_CHECK int dek_ring_insert(struct dek_ring *ring, struct dek *dek);
+
+/* Forget every remembered failure (SIGHUP, keys test). */
+void dek_ring_forget_failures(struct dek_ring *ring);
+
+/* Wipe one DEK; later use gives -ERROR of STATE until dek_ring_restore(). */
+void dek_ring_revoke(struct dek_ring *ring, const struct uuid *dek_id, enum key_state state);
+void dek_ring_restore(struct dek_ring *ring, const struct uuid *dek_id);
+
+/* Ids of the DEKs that are open now; *ret_count of them, free() the array. */
+MUST_CHECK int dek_ring_list(struct dek_ring *ring, struct uuid **ret_ids, size_t *ret_count);
+
+#endif

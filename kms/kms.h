@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All that the rest of snapcrypt knows about keys: KEKs that may be contacted, and making, opening and rewrapping DEKs.
+ * Key bytes never leave kms/; struct dek (kms/crypto/dek.h) is a handle.
+ */
+#ifndef SNAPCRYPT_KMS_KMS_H
+#define SNAPCRYPT_KMS_KMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kms/crypto/dek.h"
+#include "kms/error.h"
+#include "kms/provider.h"
+#include "meta/macros.h"
+#include "meta/records/key_record.h"
+
+/* The KEKs of this process.  Thread-safe. */
+struct kms;
+
+struct kms_options {
+	uint32_t key_timeout_ms;     /* deadline of one operation with all its retries; default 10000 */
+	bool is_write_only;          /* role = write-only: never unwrap */
+	const char *recovery_key;    /* --recovery-key FILE, or NULL */
+	void (*audit)(void *arg, const struct kms_error *outcome, const struct slot *slot); /* NULL: none */
+	void *audit_arg;
+};
+
+/* Lock secret memory and start.  Before any thread.  -ENOMEM with advice about RLIMIT_MEMLOCK. */
+MUST_CHECK int kms_open(const struct kms_options *options, struct kms **ret_kms, struct kms_error *reterr);
+void kms_close(struct kms *kms);
+
+/*
+ * Allow a KEK to be contacted.  Endpoints come only from configuration, environment, --key or host state, so this is the
+ * only door.  Adding one twice is harmless.  No network.
+ */
+MUST_CHECK int kms_add_key(struct kms *kms, const struct kms_config *config, struct kms_error *reterr);
+
+/* Does any allowed KEK open this slot? */
+bool kms_can_reach(struct kms *kms, const struct slot *slot);
+
+/* State and canonical id of an allowed KEK. */
+MUST_CHECK int kms_describe(struct kms *kms, const char *uri, struct kms_key_info *ret_info, struct kms_error *reterr);
+
+/* Wrap, unwrap and compare a throw-away secret: may this host use URI?  With is_write_only: wrap only. */
+MUST_CHECK int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info, struct kms_error *reterr);
+
+/*
+ * Make a DEK for a snapshot under the KEK at URI (primary) and recovery keys.
+ *
+ *   record   filled but for generation, created and the signature; key_record_free()
+ */
+MUST_CHECK int kms_create_dek(struct kms *kms, const char *uri, const struct wrap_context *context,
+			      struct key_record *ret_record, struct dek **ret_dek, struct kms_error *reterr);
+
+/*
+ * Open a DEK: the primary decides; alternates only while it is unreachable; commitment and slot-table MAC checked.
+ *
+ *   ret_slot_index   which slot opened it; may be NULL
+ *
+ * Blocks up to the deadline.  -EKEYREVOKED, -ENOKEY, -EACCES, -EKEYEXPIRED, -EHOSTUNREACH, -ETIMEDOUT,
+ * -EKEYREJECTED (a slot or table that is not genuine), -ENOTUNIQ (no allowed KEK owns a slot: advice names --key).
+ */
+MUST_CHECK int kms_unwrap_dek(struct kms *kms, const struct key_record *record, struct dek **ret_dek,
+			      size_t *ret_slot_index, struct kms_error *reterr);
+
+/* Is the primary slot of RECORD still allowed to open?  For the health poll. */
+MUST_CHECK int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error *reterr);
+
+/* Replace, add or remove slots of an open DEK in RECORD; the caller stores it as the next generation. */
+MUST_CHECK int kms_rewrap(struct kms *kms, const struct dek *dek, const char *uri, enum slot_role role,
+			  struct key_record *record, struct kms_error *reterr);
+
+#endif
