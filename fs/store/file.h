@@ -62,6 +62,18 @@ MUST_CHECK int file_truncate(struct file *file, uint64_t size);
 MUST_CHECK int file_allocate(struct file *file, int mode, uint64_t offset, uint64_t size);
 MUST_CHECK int file_seek(struct file *file, uint64_t offset, int whence, uint64_t *ret_offset);
 
+/*
+ * Before a DEK is wiped: wait for the write queue of every open file under it, flush what the journal holds of them.
+ * Returns the first error; goes on after errors.  Call it without holding any lock of the engine.
+ */
+MUST_CHECK int files_flush_dek(struct store *store, const struct uuid *dek_id);
+
+/*
+ * For replay, verify and repair: is the backing file open at FD one under DEK, and does it end in an authentic last block?
+ * 0, -EBADMSG, or another negative errno.
+ */
+MUST_CHECK int file_check_end(struct store *store, const struct dek *dek, int fd);
+
 uint64_t file_size(struct file *file);
 int file_fd(const struct file *file);                 /* the backing descriptor, for fstat, fchmod, futimens */
 const struct uuid *file_dek_id(const struct file *file);

@@ -36,6 +36,8 @@ struct journal_change {
 	uint64_t result;                 /* backing size afterwards */
 	bool is_exact;                   /* cut to result */
 	bool has_header;
+	bool is_open;                    /* ends with an empty last block, behind which direct writes go on until
+					  * journal_retire(); see FORMAT.md, section 10, flag `open` */
 };
 
 /* Create .snapcrypt/journal/<mount>, preallocated. */
@@ -53,11 +55,19 @@ MUST_CHECK int journal_append(struct journal_file *file, const struct journal_ch
 /* Durable and in place: everything appended for this file so far. */
 MUST_CHECK int journal_commit(struct journal_file *file);
 
-/* Data file synced, an `applied` record durable: the file has no live records any more.  Frees FILE. */
+/*
+ * Commit, fdatasync() the data file, make an `applied` record durable: the file has no live records any more.  Frees FILE,
+ * also on failure (what could not be applied stays in the journal for the next mount).
+ */
 MUST_CHECK int journal_retire(struct journal_file *file);
 
 /* Copy pending (appended, not yet in place) bytes over what was read from the backing file at OFFSET. */
 void journal_overlay(struct journal_file *file, uint64_t offset, uint8_t *data, size_t size);
+/*
+ * How many times pending bytes of this file have moved into place.  A reader that finds the same number before its pread()
+ * and after journal_overlay() has seen one state; otherwise it reads again.
+ */
+uint64_t journal_applied_count(struct journal_file *file);
 /* Backing size as it will be once everything pending is in place. */
 uint64_t journal_pending_size(struct journal_file *file, uint64_t backing_size);
 
@@ -74,11 +84,19 @@ MUST_CHECK int recovery_scan(struct store *store, struct recovery **ret_recovery
 MUST_CHECK int recovery_apply(struct recovery *recovery, struct dek *dek);
 bool recovery_is_needed(const struct recovery *recovery, const struct uuid *dek_id);
 size_t recovery_pending(const struct recovery *recovery);      /* records that wait for their DEK */
-/* Read-only: bytes and size of a file as its records leave it.  Returns whether any record applies. */
+/*
+ * Read-only: bytes and size of a file as its records leave it.  CONTENT_ID: of the header in place, also when a record brings
+ * another.  BACKING: the size in place, and whether the last block there verifies (decides about `open` records).
+ * recovery_overlay() returns whether any record applies to the file, also for SIZE 0.
+ */
+struct recovery_backing {
+	uint64_t size;
+	bool is_end_authentic;
+};
 bool recovery_overlay(struct recovery *recovery, const uint8_t object_id[static 16], const uint8_t content_id[static 24],
-		      uint64_t offset, uint8_t *data, size_t size);
+		      const struct recovery_backing *backing, uint64_t offset, uint8_t *data, size_t size);
 uint64_t recovery_size(struct recovery *recovery, const uint8_t object_id[static 16],
-		       const uint8_t content_id[static 24], uint64_t backing_size);
+		       const uint8_t content_id[static 24], const struct recovery_backing *backing);
 void recovery_free(struct recovery *recovery);
 
 #endif

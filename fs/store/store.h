@@ -23,6 +23,7 @@
 struct store;
 struct trust;      /* fs/store/trust.h: writer key, trusted writers, pins */
 struct journal;    /* fs/store/journal.h */
+struct recovery;   /* fs/store/journal.h */
 
 enum store_access { STORE_READ, STORE_WRITE };
 
@@ -65,6 +66,7 @@ bool store_is_encrypted(const struct store *store);
 bool store_is_writable(const struct store *store);
 struct dek_ring *store_deks(struct store *store);
 struct journal *store_journal(struct store *store);    /* NULL on read-only stores */
+struct recovery *store_recovery(struct store *store);  /* what dead mounts left; NULL: nothing */
 const struct uuid *store_mount_id(const struct store *store);
 
 /* Which DEK made the last call on this thread return -EAGAIN. */
