@@ -41,7 +41,29 @@ MUST_CHECK int dek_ring_get(struct dek_ring *ring, const struct uuid *dek_id, st
 /* The last failure for a DEK, for messages.  false: none remembered. */
 bool dek_ring_failure(struct dek_ring *ring, const struct uuid *dek_id, struct kms_error *ret_error);
 
-/* A DEK that this process has just made. */
+/*
+ * DEKs that are made rather than opened.  Making one is a key-service call as well, so it is asked for and waited for in
+ * the same way: the ring keeps the request under a TICKET, an id that dek_ring_wait() and dek_ring_failure() take like that
+ * of a DEK.  The ticket is the snapshot's id where the DEK is for an existing one (root, streams), and the volume's id where
+ * it is for the next new snapshot: request->context.snapshot is zero then, and the ring draws the snapshot's id with the DEK
+ * (record.snapshot).  What is made and not yet taken waits in memory; it is no part of dek_ring_list().
+ *
+ * dek_ring_take(): 0 and one that nobody else gets; -EAGAIN: being made, use dek_ring_wait(TICKET); or the remembered
+ * failure.  Never blocks.  ret_record is as kms_create_dek() fills it.  The caller stores the record, then calls
+ * dek_ring_insert().
+ */
+MUST_CHECK int dek_ring_take(struct dek_ring *ring, const struct uuid *ticket, const struct dek_request *request,
+			     struct key_record *ret_record, struct dek **ret_dek);
+
+/* Blocking form for commands. */
+MUST_CHECK int dek_ring_take_blocking(struct dek_ring *ring, const struct uuid *ticket, const struct dek_request *request,
+				      struct key_record *ret_record, struct dek **ret_dek, struct kms_error *reterr);
+
+/* Keep COUNT made DEKs ready under TICKET from now on, each replaced when it is taken; 0: drop and wipe them (revocation). */
+MUST_CHECK int dek_ring_keep_spares(struct dek_ring *ring, const struct uuid *ticket, const struct dek_request *request,
+				    unsigned count);
+
+/* A DEK that this process has just made and whose key record is durable. */
 MUST_CHECK int dek_ring_insert(struct dek_ring *ring, struct dek *dek);
 
 /* Forget every remembered failure (SIGHUP, keys test). */

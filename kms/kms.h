@@ -15,6 +15,7 @@
 #include "kms/provider.h"
 #include "meta/macros.h"
 #include "meta/records/key_record.h"
+#include "meta/records/volume_record.h"
 
 /* The KEKs of this process.  Thread-safe. */
 struct kms;
@@ -47,12 +48,26 @@ MUST_CHECK int kms_describe(struct kms *kms, const char *uri, struct kms_key_inf
 MUST_CHECK int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info, struct kms_error *reterr);
 
 /*
- * Make a DEK for a snapshot under the KEK at URI (primary) and recovery keys.
+ * What a new DEK is for and who may open it.  Borrowed for the call, copied by those who keep it.
  *
- *   record   filled but for generation, created and the signature; key_record_free()
+ *   uri            KEK of the primary slot; already added
+ *   context        snapshot zero: an id for it is drawn
+ *   recovery_keys  one recovery slot each; a public key is all that wrapping needs
  */
-MUST_CHECK int kms_create_dek(struct kms *kms, const char *uri, const struct wrap_context *context,
-			      struct key_record *ret_record, struct dek **ret_dek, struct kms_error *reterr);
+struct dek_request {
+	const char *uri;
+	struct wrap_context context;
+	const struct recovery_key *recovery_keys;
+	size_t recovery_key_count;
+};
+
+/*
+ * Make a DEK.
+ *
+ *   record   filled but for generation, created, period_start, MAC and the signature; key_record_free()
+ */
+MUST_CHECK int kms_create_dek(struct kms *kms, const struct dek_request *request, struct key_record *ret_record,
+			      struct dek **ret_dek, struct kms_error *reterr);
 
 /*
  * Open a DEK: the primary decides; alternates only while it is unreachable; commitment and slot-table MAC checked.

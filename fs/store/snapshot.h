@@ -35,7 +35,10 @@ int64_t snapshot_created_s(const struct snapshot *snapshot);
 bool snapshot_is_encrypted(const struct snapshot *snapshot);   /* false: "Not enabled" */
 bool snapshot_has_encrypted_names(const struct snapshot *snapshot);
 
-/* 0, or why nothing may be created or changed in it: -EROFS (sealed, read-only, plaintext), -EACCES (untrusted, foreign). */
+/*
+ * 0, or why nothing may be created or changed in it: -EROFS (sealed, duplicate, read-only, plaintext), -EACCES (untrusted,
+ * foreign), -EAGAIN or the key's error (its DEK must be there to know).  Marks it as written by this mount, durably, once.
+ */
 MUST_CHECK int snapshot_may_write(struct snapshot *snapshot);
 
 /* The DEK of names; of new objects (draws a new one for a stream whose period is over).  -EAGAIN as in store.h. */
@@ -43,11 +46,25 @@ MUST_CHECK int snapshot_name_dek(struct snapshot *snapshot, struct dek **ret_dek
 MUST_CHECK int snapshot_write_dek(struct snapshot *snapshot, struct dek **ret_dek);
 
 /*
- * Make a snapshot: directory, identity and key record prepared in .snapcrypt/tmp, durable, then renamed to NAME in
- * PARENT_FD.  Mode, owner, default ACL and setgid as if made there by the calling thread's credentials.
+ * Make a snapshot: key record durable, then the directory with its identity prepared under a reserved name beside its final
+ * one (so that the kernel gives it mode, owner, ACL, group and quota as to any directory that the calling thread makes
+ * there), durable, then renamed to NAME in PARENT_FD without replacing (-EEXIST).  PATH: NAME's path below the root.
  * May take a spare DEK; otherwise -EAGAIN until the key service has made one.
  */
 MUST_CHECK int snapshot_create(struct store *store, int parent_fd, const char *name, const char *path, mode_t mode);
+
+/* The same for a stream: its names are plain, its DEKs are made at first use and every PERIOD_S. */
+MUST_CHECK int snapshot_create_stream(struct store *store, int parent_fd, const char *name, const char *path, mode_t mode,
+				      int64_t period_s);
+
+/* The directory of a snapshot has got the path PATH below the root, or (NULL) is gone. */
+void snapshot_renamed(struct snapshot *snapshot, const char *path);
+
+/* Its DEK: zero for streams, root and plaintext. */
+const struct uuid *snapshot_dek_id(const struct snapshot *snapshot);
+
+/* Is its identity signed by a writer that is trusted here? */
+bool snapshot_is_trusted(const struct snapshot *snapshot);
 
 /* Which objects of SNAPSHOT are under a DEK of another: makes keys/<dek>/needed-by/<snapshot> durable, once. */
 MUST_CHECK int snapshot_add_dependency(struct snapshot *snapshot, const struct uuid *dek_id);

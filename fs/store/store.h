@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "fs/store/trust.h"
 #include "kms/dek_ring.h"
 #include "meta/format/layout.h"
 #include "meta/macros.h"
@@ -21,7 +22,6 @@
 #include "meta/uuid.h"
 
 struct store;
-struct trust;      /* fs/store/trust.h: writer key, trusted writers, pins */
 struct journal;    /* fs/store/journal.h */
 struct recovery;   /* fs/store/journal.h */
 
@@ -35,26 +35,45 @@ struct store_error {
 	char advice[512];
 };
 
+/*
+ * Whose settings count: what the configuration says (`expected`, the fields in `expected_fields`), then the pinned copy, which
+ * the store looks up itself through `trust`, then a record signed by a trusted writer, which is pinned when it is newer.  A
+ * writable store is refused while any of the fields that decide where plaintext goes comes from none of them.
+ */
 struct store_options {
 	enum store_access access;
 	bool can_block;                 /* commands: true; the mount: false */
 	bool is_write_only;
+	bool replaces_lease;            /* another host's lease, where locks may not reach it: take it over */
 	struct trust *trust;            /* borrowed */
 	struct kms *kms;                /* borrowed, KEKs already added */
-	const struct volume_record *expected;  /* pinned or configured settings; NULL: take the volume's (read-only) */
-	const char *default_key;        /* KEK URI for new DEKs; NULL when read-only */
-	/* A finding worth a log line: FORMAT is printf-like, PATH is the backing path below the root. */
+	const struct volume_record *expected;  /* what the configuration says; NULL: nothing */
+	unsigned expected_fields;       /* VOLUME_FIELD_... that are set in it */
+	const char *default_key;        /* KEK URI for new DEKs; NULL: that of the settings that count */
+	unsigned spare_keys;            /* DEKs made ahead for the next new snapshots; 0 for commands */
+	/* A finding worth a log line: PRIORITY as in syslog(3), PATH is the backing path below the root. */
 	void (*report)(void *arg, int priority, const char *path, const char *text);
 	void *report_arg;
 };
 
 /*
- * Open the volume at BACKING (an open directory descriptor, kept by the store).
- * -ENOMEDIUM: not a volume (exit 10); -EUCLEAN: differs from what is pinned, text names the field (exit 21 or 5);
- * -EWOULDBLOCK: locked by another writer (exit 11), text names host and pid; -ENOTSUP: newer format (exit 15).
+ * Open the volume at BACKING (an open directory descriptor, duplicated).
+ * -ENOMEDIUM: not a volume (exit 10); -EUCLEAN: differs from what is pinned or configured, text names the field (exit 21);
+ * -EACCES: origin not trusted although it must be (exit 21); -EWOULDBLOCK: locked by another writer (exit 11), text names
+ * host and pid; -ENOTSUP: newer format (exit 15).
  */
 MUST_CHECK int store_open(int backing_fd, const struct store_options *options, struct store **ret_store,
 			  struct store_error *reterr);
+
+/* What a volume says about itself, without opening it: for `volume show`, `volume trust` and the choice of the KEKs. */
+struct store_description {
+	struct volume_record record;    /* the one that counts; volume_record_free() */
+	uint64_t highest_generation;    /* well-formed ones of any writer included */
+	enum trust_origin origin;
+	char writer[WRITER_FINGERPRINT_SIZE];
+};
+MUST_CHECK int store_describe(int backing_fd, struct trust *trust, struct store_description *ret_description,
+			      struct store_error *reterr);
 
 /* Flush, checkpoint, release the lock, wipe.  Returns the first error of the final flush. */
 int store_close(struct store *store);
@@ -69,15 +88,53 @@ struct journal *store_journal(struct store *store);    /* NULL on read-only stor
 struct recovery *store_recovery(struct store *store);  /* what dead mounts left; NULL: nothing */
 const struct uuid *store_mount_id(const struct store *store);
 
-/* Which DEK made the last call on this thread return -EAGAIN. */
+/* Which DEK (or ticket of one to be made, kms/dek_ring.h) made the last call on this thread return -EAGAIN. */
 const struct uuid *store_wanted_dek(void);
 
 /* A DEK for reading, or for writing under it: trusted (architecture section 5) and not sealed.  -EAGAIN, -EACCES, -EROFS ... */
 MUST_CHECK int store_dek(struct store *store, const struct uuid *dek_id, struct dek **ret_dek);
 MUST_CHECK int store_dek_for_write(struct store *store, const struct uuid *dek_id, struct dek **ret_dek);
 
+/* Is the snapshot, or anything under the DEK, covered by a seal record without a tombstone? */
+bool store_dek_is_sealed(struct store *store, const struct uuid *dek_id);
+bool store_snapshot_is_sealed(struct store *store, const struct uuid *snapshot);
+
+/*
+ * The key record that counts for a DEK, and whose it is: the highest generation with a trusted signature, else the highest
+ * well-formed.  -ENOENT; -EBADMSG: below what this host has seen.  RET_ORIGIN may be NULL.
+ */
+MUST_CHECK int store_key_record(struct store *store, const struct uuid *dek_id, struct key_record *ret_record,
+				enum trust_origin *ret_origin);
+
+/*
+ * Store RECORD as the next generation of its DEK (1 if there is none): fills generation, created and MAC, signs, publishes,
+ * pins.  For keys add, remove and rewrap too.
+ */
+MUST_CHECK int store_publish_key_record(struct store *store, struct key_record *record, const struct dek *dek);
+
+/* Store RECORD as the next generation of the volume's settings, signed and pinned (keys set-default, snapshot adopt). */
+MUST_CHECK int store_publish_volume_record(struct store *store, struct volume_record *record);
+
 /* Log one finding through options.report. */
 __attribute__((format(printf, 4, 5)))
 void store_report(struct store *store, int priority, const char *path, const char *format, ...);
+
+/* ---- Making a volume (volume_init.c) ------------------------------------------------------------------------------ */
+
+/*
+ *   settings    block_size, algorithm, names, depth, encryption, default_key and its id, recovery keys, seal_on,
+ *               delete_sealed, host; the rest is filled
+ *   backing     absolute path, for the pin
+ *
+ * Directories that are already there at snapshot depth become plaintext snapshots.  -ENOTEMPTY: something else is there;
+ * -EEXIST: it is a volume already.  RET_RECORD: the record as written; volume_record_free().
+ */
+struct store_init_options {
+	struct trust *trust;
+	const struct volume_record *settings;
+	const char *backing;
+};
+MUST_CHECK int store_init(int backing_fd, const struct store_init_options *options, struct volume_record *ret_record,
+			  struct store_error *reterr);
 
 #endif

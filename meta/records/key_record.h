@@ -10,12 +10,12 @@
 #include "meta/macros.h"
 #include "meta/uuid.h"
 
-#define KEY_ID_SIZE 512           /* canonical Encryption Key ID with its NUL */
-#define KEY_PROVIDER_SIZE 32
-#define KEY_SLOTS_MAX 16
-#define SLOT_WRAPPED_MAX 8192
-#define SLOT_CAPSULE_SIZE 48
-#define SLOT_PAIRS_MAX 16
+#define KEY_ID_SIZE         512 /* canonical Encryption Key ID with its NUL */
+#define KEY_PROVIDER_SIZE   32
+#define KEY_SLOTS_MAX       16
+#define SLOT_WRAPPED_MAX    8192
+#define SLOT_CAPSULE_SIZE   48
+#define SLOT_PAIRS_MAX      16
 #define DEK_COMMITMENT_SIZE 32
 
 enum slot_role { SLOT_PRIMARY, SLOT_ALTERNATE, SLOT_RECOVERY };
@@ -57,11 +57,11 @@ struct key_record {
 	struct uuid snapshot;
 	struct uuid dek;
 	int64_t created_s;
-	int64_t period_start_s;      /* streams; 0: none */
+	int64_t period_start_s; /* streams; 0: none */
 	uint8_t commitment[DEK_COMMITMENT_SIZE];
-	struct slot *slots;          /* owned */
+	struct slot *slots; /* owned */
 	size_t slot_count;
-	char *mac_input;             /* line 1 up to the MAC, as read or encoded; owned */
+	char *mac_input; /* line 1 up to the MAC, as read or encoded; owned */
 	uint8_t mac[32];
 };
 
