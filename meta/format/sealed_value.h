@@ -17,7 +17,7 @@
 #define SEALED_VALUE_OVERHEAD       (SEALED_VALUE_HEAD_SIZE + 28)
 #define SEALED_VALUE_OBJECT_ID_SIZE 16
 #define SEALED_VALUE_NAME_MAX       255
-#define SEALED_VALUE_AAD_MAX        (UUID_SIZE + 1 + SEALED_VALUE_OBJECT_ID_SIZE + SEALED_VALUE_NAME_MAX)
+#define SEALED_VALUE_AAD_MAX        (33 + SEALED_VALUE_NAME_MAX)
 
 /* Limits of plain values, names and targets. */
 #define XATTR_VALUE_MAX      (65536 - SEALED_VALUE_OVERHEAD)
@@ -30,7 +30,7 @@ enum sealed_value_kind { SEALED_VALUE_XATTR = 'x', SEALED_VALUE_SYMLINK = 's' };
 /*
  * What a value belongs to.
  *
- *   object_id   SEALED_VALUE_OBJECT_ID_SIZE bytes of the file's header; NULL for objects without one
+ *   object_id   16 bytes of the file's header; NULL for objects without one
  *   name        full plain name of the attribute, at most SEALED_VALUE_NAME_MAX; empty for targets
  */
 struct sealed_value_place {
