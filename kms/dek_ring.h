@@ -5,6 +5,8 @@
  * A file operation must not wait for a key service.  dek_ring_try() answers from memory; when the DEK is not there yet it
  * starts one unwrap for all who ask (single flight) and returns -EAGAIN; dek_ring_wait() calls back when there is an
  * outcome.  Failures are remembered for 5 s, so that a scan of a snapshot with a disabled key asks once, not per file.
+ *
+ * Making a DEK asks the service too, so it works the same way: dek_ring_take().
  */
 #ifndef SNAPCRYPT_KMS_DEK_RING_H
 #define SNAPCRYPT_KMS_DEK_RING_H
@@ -16,11 +18,12 @@ struct dek_ring;
 struct dek_ring_options {
 	struct kms *kms;
 	/* Read the key record that counts for a DEK.  Called on key threads.  -ENOENT: there is none. */
-	int (*load)(void *arg, const struct uuid *dek_id, struct key_record *ret_record, struct kms_error *reterr);
+	int (*load)(void *arg, const struct uuid *dek_id, struct key_record *ret_record,
+		    struct kms_error *reterr);
 	/* A DEK has become available; called on a key thread before anybody gets it (journal replay).  May be NULL. */
 	int (*opened)(void *arg, struct dek *dek);
 	void *arg;
-	uint32_t failure_ttl_ms;     /* default 5000 */
+	uint32_t failure_ttl_ms; /* default 5000 */
 };
 
 MUST_CHECK int dek_ring_create(const struct dek_ring_options *options, struct dek_ring **ret_ring);
@@ -32,14 +35,16 @@ void dek_ring_free(struct dek_ring *ring);
 MUST_CHECK int dek_ring_try(struct dek_ring *ring, const struct uuid *dek_id, struct dek **ret_dek);
 
 /* Call READY(arg, outcome) once when there is an outcome, on a key thread or, if there is one already, at once. */
-void dek_ring_wait(struct dek_ring *ring, const struct uuid *dek_id, void (*ready)(void *arg, int outcome), void *arg);
+void dek_ring_wait(struct dek_ring *ring, const struct uuid *dek_id,
+		   void (*ready)(void *arg, int outcome), void *arg);
 
 /* Blocking form for commands. */
 MUST_CHECK int dek_ring_get(struct dek_ring *ring, const struct uuid *dek_id, struct dek **ret_dek,
 			    struct kms_error *reterr);
 
 /* The last failure for a DEK, for messages.  false: none remembered. */
-bool dek_ring_failure(struct dek_ring *ring, const struct uuid *dek_id, struct kms_error *ret_error);
+bool dek_ring_failure(struct dek_ring *ring, const struct uuid *dek_id,
+		      struct kms_error *ret_error);
 
 /*
  * DEKs that are made rather than opened.  Making one is a key-service call as well, so it is asked for and waited for in
@@ -52,16 +57,19 @@ bool dek_ring_failure(struct dek_ring *ring, const struct uuid *dek_id, struct k
  * failure.  Never blocks.  ret_record is as kms_create_dek() fills it.  The caller stores the record, then calls
  * dek_ring_insert().
  */
-MUST_CHECK int dek_ring_take(struct dek_ring *ring, const struct uuid *ticket, const struct dek_request *request,
-			     struct key_record *ret_record, struct dek **ret_dek);
+MUST_CHECK int dek_ring_take(struct dek_ring *ring, const struct uuid *ticket,
+			     const struct dek_request *request, struct key_record *ret_record,
+			     struct dek **ret_dek);
 
 /* Blocking form for commands. */
-MUST_CHECK int dek_ring_take_blocking(struct dek_ring *ring, const struct uuid *ticket, const struct dek_request *request,
-				      struct key_record *ret_record, struct dek **ret_dek, struct kms_error *reterr);
+MUST_CHECK int dek_ring_take_blocking(struct dek_ring *ring, const struct uuid *ticket,
+				      const struct dek_request *request,
+				      struct key_record *ret_record, struct dek **ret_dek,
+				      struct kms_error *reterr);
 
 /* Keep COUNT made DEKs ready under TICKET from now on, each replaced when it is taken; 0: drop and wipe them (revocation). */
-MUST_CHECK int dek_ring_keep_spares(struct dek_ring *ring, const struct uuid *ticket, const struct dek_request *request,
-				    unsigned count);
+MUST_CHECK int dek_ring_keep_spares(struct dek_ring *ring, const struct uuid *ticket,
+				    const struct dek_request *request, unsigned count);
 
 /* A DEK that this process has just made and whose key record is durable. */
 MUST_CHECK int dek_ring_insert(struct dek_ring *ring, struct dek *dek);

@@ -50,11 +50,11 @@ int key_state_errno(enum key_state state);
 bool key_state_is_definite_no(enum key_state state);
 
 /* Fill ERROR (may be NULL) and return CODE, so that callers can write: return kms_fail(reterr, ...). */
-__attribute__((format(printf, 4, 5)))
-int kms_fail(struct kms_error *reterr, int code, enum key_state state, const char *format, ...);
+__attribute__((format(printf, 4, 5))) int kms_fail(struct kms_error *reterr, int code,
+						   enum key_state state, const char *format, ...);
 
 /* Add what to do next. */
-__attribute__((format(printf, 2, 3)))
-void kms_advise(struct kms_error *reterr, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void kms_advise(struct kms_error *reterr, const char *format,
+						      ...);
 
 #endif

@@ -21,31 +21,36 @@
 struct kms;
 
 struct kms_options {
-	uint32_t key_timeout_ms;     /* deadline of one operation with all its retries; default 10000 */
-	bool is_write_only;          /* role = write-only: never unwrap */
-	const char *recovery_key;    /* --recovery-key FILE, or NULL */
-	void (*audit)(void *arg, const struct kms_error *outcome, const struct slot *slot); /* NULL: none */
+	uint32_t key_timeout_ms; /* deadline of one operation with all its retries; default 10000 */
+	bool is_write_only;      /* role = write-only: never unwrap */
+	const char *recovery_key; /* --recovery-key FILE, or NULL */
+	void (*audit)(void *arg, const struct kms_error *outcome,
+		      const struct slot *slot); /* NULL: none */
 	void *audit_arg;
 };
 
 /* Lock secret memory and start.  Before any thread.  -ENOMEM with advice about RLIMIT_MEMLOCK. */
-MUST_CHECK int kms_open(const struct kms_options *options, struct kms **ret_kms, struct kms_error *reterr);
+MUST_CHECK int kms_open(const struct kms_options *options, struct kms **ret_kms,
+			struct kms_error *reterr);
 void kms_close(struct kms *kms);
 
 /*
  * Allow a KEK to be contacted.  Endpoints come only from configuration, environment, --key or host state, so this is the
  * only door.  Adding one twice is harmless.  No network.
  */
-MUST_CHECK int kms_add_key(struct kms *kms, const struct kms_config *config, struct kms_error *reterr);
+MUST_CHECK int kms_add_key(struct kms *kms, const struct kms_config *config,
+			   struct kms_error *reterr);
 
 /* Does any allowed KEK open this slot? */
 bool kms_can_reach(struct kms *kms, const struct slot *slot);
 
 /* State and canonical id of an allowed KEK. */
-MUST_CHECK int kms_describe(struct kms *kms, const char *uri, struct kms_key_info *ret_info, struct kms_error *reterr);
+MUST_CHECK int kms_describe(struct kms *kms, const char *uri, struct kms_key_info *ret_info,
+			    struct kms_error *reterr);
 
 /* Wrap, unwrap and compare a throw-away secret: may this host use URI?  With is_write_only: wrap only. */
-MUST_CHECK int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info, struct kms_error *reterr);
+MUST_CHECK int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info,
+			    struct kms_error *reterr);
 
 /*
  * What a new DEK is for and who may open it.  Borrowed for the call, copied by those who keep it.
@@ -66,8 +71,12 @@ struct dek_request {
  *
  *   record   filled but for generation, created, period_start, MAC and the signature; key_record_free()
  */
-MUST_CHECK int kms_create_dek(struct kms *kms, const struct dek_request *request, struct key_record *ret_record,
-			      struct dek **ret_dek, struct kms_error *reterr);
+MUST_CHECK int kms_create_dek(struct kms *kms, const struct dek_request *request,
+			      struct key_record *ret_record, struct dek **ret_dek,
+			      struct kms_error *reterr);
+
+/* Compute the MAC of a record whose members were changed. */
+MUST_CHECK int kms_authenticate_record(const struct dek *dek, struct key_record *record);
 
 /*
  * Open a DEK: the primary decides; alternates only while it is unreachable; commitment and slot-table MAC checked.
@@ -75,16 +84,21 @@ MUST_CHECK int kms_create_dek(struct kms *kms, const struct dek_request *request
  *   ret_slot_index   which slot opened it; may be NULL
  *
  * Blocks up to the deadline.  -EKEYREVOKED, -ENOKEY, -EACCES, -EKEYEXPIRED, -EHOSTUNREACH, -ETIMEDOUT,
- * -EKEYREJECTED (a slot or table that is not genuine), -ENOTUNIQ (no allowed KEK owns a slot: advice names --key).
+ * -EKEYREJECTED (a slot or table that is not genuine), -ENOKEY in state unknown: no allowed KEK owns the primary slot (advice names --key).
  */
-MUST_CHECK int kms_unwrap_dek(struct kms *kms, const struct key_record *record, struct dek **ret_dek,
-			      size_t *ret_slot_index, struct kms_error *reterr);
+MUST_CHECK int kms_unwrap_dek(struct kms *kms, const struct key_record *record,
+			      struct dek **ret_dek, size_t *ret_slot_index,
+			      struct kms_error *reterr);
 
 /* Is the primary slot of RECORD still allowed to open?  For the health poll. */
-MUST_CHECK int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error *reterr);
+MUST_CHECK int kms_probe(struct kms *kms, const struct key_record *record,
+			 struct kms_error *reterr);
 
-/* Replace, add or remove slots of an open DEK in RECORD; the caller stores it as the next generation. */
-MUST_CHECK int kms_rewrap(struct kms *kms, const struct dek *dek, const char *uri, enum slot_role role,
-			  struct key_record *record, struct kms_error *reterr);
+/*
+ * Replace the primary of an open DEK, or add a slot in another role: RECORD becomes the next generation, with its MAC.  The new
+ * slot is unwrapped and checked before this returns.
+ */
+MUST_CHECK int kms_rewrap(struct kms *kms, const struct dek *dek, const char *uri,
+			  enum slot_role role, struct key_record *record, struct kms_error *reterr);
 
 #endif

@@ -20,8 +20,8 @@
 
 #define SLOT_SECRET_SIZE 32
 
-/* 32 random bytes in secret memory; kms/slot_secret.h for those who must see them. */
-struct slot_secret;
+/* A slot secret: SLOT_SECRET_SIZE random bytes in secret memory, kms/crypto/secret.h. */
+struct secret;
 
 /* One setting of a [key "NAME"] section, or of the environment. */
 struct kms_setting {
@@ -80,7 +80,6 @@ struct kms_key_info {
  *   unwrap     -EKEYREJECTED: the blob is not this key's, or the context differs
  *   describe   -ENOTSUP or -EACCES where not allowed: no verdict about the key
  *   probe      is this stored slot still allowed to open?  NULL: the caller unwraps and forgets
- *   key_id     canonical id of the KEK, NULL-safe only after a successful wrap or describe where the service must be asked
  *   owns       would this KEK be asked to unwrap SLOT?  Compares canonical ids and hosts; no network.
  *              A slot that no opened KEK owns is shown, never called
  *   close      accepts what open returned; waits for nothing
@@ -89,12 +88,14 @@ struct kms_provider {
 	const char *name;
 	const char *const *schemes;
 	int (*open)(const struct kms_config *config, void **ret_state, struct kms_error *reterr);
-	int (*generate)(void *state, const struct kms_call *call, const struct wrap_context *context,
-			struct slot *slot, struct slot_secret **ret_secret, struct kms_error *reterr);
+	int (*generate)(void *state, const struct kms_call *call,
+			const struct wrap_context *context, struct slot *slot,
+			struct secret **ret_secret, struct kms_error *reterr);
 	int (*wrap)(void *state, const struct kms_call *call, const struct wrap_context *context,
-		    const struct slot_secret *secret, struct slot *slot, struct kms_error *reterr);
+		    const struct secret *secret, struct slot *slot, struct kms_error *reterr);
 	int (*unwrap)(void *state, const struct kms_call *call, const struct wrap_context *context,
-		      const struct slot *slot, struct slot_secret **ret_secret, struct kms_error *reterr);
+		      const struct slot *slot, struct secret **ret_secret,
+		      struct kms_error *reterr);
 	int (*describe)(void *state, const struct kms_call *call, struct kms_key_info *ret_info,
 			struct kms_error *reterr);
 	int (*probe)(void *state, const struct kms_call *call, const struct wrap_context *context,

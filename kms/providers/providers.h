@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One line for each key service; the list is in kms/provider.c. */
+#ifndef SNAPCRYPT_KMS_PROVIDERS_PROVIDERS_H
+#define SNAPCRYPT_KMS_PROVIDERS_PROVIDERS_H
+
+#include "kms/provider.h"
+
+extern const struct kms_provider provider_keyring;
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one place that waits and tries again: full jitter, within a deadline. */
+#ifndef SNAPCRYPT_KMS_RETRY_H
+#define SNAPCRYPT_KMS_RETRY_H
+
+#include <stdbool.h>
+
+#include "kms/provider.h"
+
+#define RETRY_ATTEMPTS_MAX 8
+
+/* One operation with its attempts.  Owned by one thread. */
+struct retry {
+	struct kms_call call;
+	unsigned attempt;
+};
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+int64_t retry_now_ms(void);
+
+void retry_begin(struct retry *retry, uint32_t timeout_ms, const atomic_bool *is_cancelled);
+
+/*
+ * After a failed attempt: wait and say true, or say false when ERROR is final, attempts or time are used up, or the call was
+ * cancelled.  The wait is random between 0 and 2^attempt * 100 ms, at most 5 s, and at least what the service asked for.
+ */
+bool retry_again(struct retry *retry, const struct kms_error *error);
+
+#endif
