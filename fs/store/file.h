@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "fs/store/name.h"
 #include "fs/store/place.h"
 
 struct file;
