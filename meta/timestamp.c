@@ -50,7 +50,7 @@ static bool fields_are_valid(const struct clock_fields *fields)
 static int64_t fields_to_time(const struct clock_fields *fields)
 {
 	return days_from_epoch(fields->year, fields->month, fields->day) * 86400 +
-	       fields->hour * 3600 + fields->minute * 60 + fields->second;
+	       (int64_t)fields->hour * 3600 + (int64_t)fields->minute * 60 + fields->second;
 }
 
 /* Read exactly COUNT digits and move on. */
