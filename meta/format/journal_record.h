@@ -50,6 +50,24 @@ static inline uint64_t journal_checkpoint_offset(unsigned index)
 	return 4096 + (uint64_t)index * 4096;
 }
 
+/*
+ * Where the records of an epoch lie: in the half of the area that the epoch's lowest bit names, so
+ * that a checkpoint writes the next epoch's first records while those of this one still count.
+ */
+struct journal_half {
+	uint64_t offset;
+	uint64_t size;
+};
+
+static inline struct journal_half journal_half(const struct journal_superblock *superblock,
+					       uint64_t epoch)
+{
+	const uint64_t size = superblock->area_size / (2 * JOURNAL_RECORD_ALIGNMENT) *
+			      JOURNAL_RECORD_ALIGNMENT;
+
+	return (struct journal_half){ superblock->area_offset + (epoch & 1) * size, size };
+}
+
 void journal_checkpoint_encode(const struct journal_checkpoint *checkpoint,
 			       uint8_t data[static JOURNAL_CHECKPOINT_SIZE]);
 
