@@ -8,6 +8,7 @@
 
 const struct kms_provider *const kms_providers[] = {
 	&provider_keyring,
+	&provider_recovery,
 	NULL,
 };
 

@@ -7,7 +7,8 @@
 
 #define MEMORY_MAX (UINT64_C(1) << 30)
 
-int passphrase_derive(const struct secret *passphrase, const uint8_t salt[static PASSPHRASE_SALT_SIZE],
+int passphrase_derive(const struct secret *passphrase,
+		      const uint8_t salt[static PASSPHRASE_SALT_SIZE],
 		      const struct passphrase_cost *cost, struct secret **ret_key)
 {
 	struct bytes text = secret_bytes(passphrase);
@@ -21,7 +22,8 @@ int passphrase_derive(const struct secret *passphrase, const uint8_t salt[static
 	if (r < 0)
 		return r;
 	if (EVP_PBE_scrypt((const char *)text.data, text.size, salt, PASSPHRASE_SALT_SIZE, cost->n,
-			   cost->r, cost->p, MEMORY_MAX + (UINT64_C(1) << 20), secret_data(key), 32) != 1)
+			   cost->r, cost->p, MEMORY_MAX + (UINT64_C(1) << 20), secret_data(key),
+			   32) != 1)
 		return -ENOMEM;
 	*ret_key = TAKE(key);
 	return 0;

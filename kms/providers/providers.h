@@ -6,5 +6,6 @@
 #include "kms/provider.h"
 
 extern const struct kms_provider provider_keyring;
+extern const struct kms_provider provider_recovery;
 
 #endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening DEKs: which slot may do it, and what an answer of its key service means. */
+#include <errno.h>
+#include <string.h>
+
+#include "kms/envelope.h"
+#include "kms/kms_internal.h"
+#include "kms/retry.h"
+
+int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
+		  const struct slot *slot, struct dek **ret_dek, struct kms_error *reterr)
+{
+	const struct wrap_context context = { .volume = record->volume,
+					      .snapshot = record->snapshot };
+	CLEANUP(secret_cleanup) struct secret *secret = NULL;
+	struct kms_error error = { 0 };
+	struct retry retry;
+	int r;
+
+	retry_begin(&retry, kms->options.key_timeout_ms, NULL);
+	do
+		r = kek->provider->unwrap(kek->state, &retry.call, &context, slot, &secret, &error);
+	while (r < 0 && retry_again(&retry, &error));
+	if (r == 0 && secret_bytes(secret).size != SLOT_SECRET_SIZE)
+		r = kms_fail(&error, -EKEYREJECTED, KEY_STATE_UNKNOWN,
+			     "%s unwrapped to something else", slot->key_id);
+	if (r == 0)
+		r = envelope_open(record, slot, secret, ret_dek, &error);
+	error.code = r;
+	kms_audit(kms, &error, slot);
+	if (r < 0 && reterr)
+		*reterr = error;
+	return r;
+}
+
+/* Only an unreachable primary lets another slot open; expired credentials count as unreachable. */
+static bool may_use_alternate(int code)
+{
+	return code == -EHOSTUNREACH || code == -ETIMEDOUT || code == -EKEYEXPIRED;
+}
+
+static int open_alternate(struct kms *kms, const struct key_record *record, struct dek **ret_dek,
+			  size_t *ret_slot_index)
+{
+	for (size_t i = 0; i < record->slot_count; i++) {
+		const struct slot *slot = &record->slots[i];
+		struct kek *kek = slot->role == SLOT_ALTERNATE ? kek_of_slot(kms, slot) : NULL;
+
+		if (!kek || kms_open_slot(kms, kek, record, slot, ret_dek, NULL) < 0)
+			continue;
+		if (ret_slot_index)
+			*ret_slot_index = i;
+		return 0;
+	}
+	return -EHOSTUNREACH;
+}
+
+/* Named by the operator, so it may override a primary that is lost, disabled or deleted. */
+static int open_recovery(struct kms *kms, const struct key_record *record, struct dek **ret_dek,
+			 size_t *ret_slot_index, struct kms_error *reterr)
+{
+	const struct kms_setting setting = { "private_key_file", kms->options.recovery_key };
+	const struct kms_config config = {
+		.uri = "recovery:", .settings = &setting, .setting_count = 1
+	};
+	struct kek kek = { .provider = kms_provider_by_name("recovery") };
+	int r;
+
+	r = kek.provider->open(&config, &kek.state, reterr);
+	if (r < 0)
+		return r;
+	r = kms_fail(reterr, -ENOKEY, KEY_STATE_UNKNOWN, "no recovery slot for this key");
+	for (size_t i = 0; i < record->slot_count; i++) {
+		if (record->slots[i].role != SLOT_RECOVERY ||
+		    !kek.provider->owns(kek.state, &record->slots[i]))
+			continue;
+		r = kms_open_slot(kms, &kek, record, &record->slots[i], ret_dek, reterr);
+		if (r == 0 && ret_slot_index)
+			*ret_slot_index = i;
+		break;
+	}
+	kek.provider->close(kek.state);
+	return r;
+}
+
+int kms_unwrap_dek(struct kms *kms, const struct key_record *record, struct dek **ret_dek,
+		   size_t *ret_slot_index, struct kms_error *reterr)
+{
+	const struct slot *primary = key_record_primary(record);
+	struct kek *kek;
+	int r;
+
+	if (kms->options.recovery_key)
+		return open_recovery(kms, record, ret_dek, ret_slot_index, reterr);
+	if (kms->options.is_write_only)
+		return kms_fail(reterr, -EACCES, KEY_STATE_DENIED,
+				"this host is write-only; it may not open stored data keys");
+	kek = kek_of_slot(kms, primary);
+	if (!kek) {
+		r = kms_fail(reterr, -ENOKEY, KEY_STATE_UNKNOWN,
+			     "nothing on this host names key %s", primary->key_id);
+		kms_advise(reterr, !strcmp(primary->provider, "keyring")
+					   ? "give the file with --keyring FILE"
+					   : "give it with --key URI, or in a [key] section");
+		return r;
+	}
+	r = kms_open_slot(kms, kek, record, primary, ret_dek, reterr);
+	if (r == 0 && ret_slot_index)
+		*ret_slot_index = (size_t)(primary - record->slots);
+	if (may_use_alternate(r) && open_alternate(kms, record, ret_dek, ret_slot_index) == 0)
+		return 0;
+	return r;
+}
+
+int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error *reterr)
+{
+	const struct wrap_context context = { .volume = record->volume,
+					      .snapshot = record->snapshot };
+	const struct slot *primary = key_record_primary(record);
+	struct kek *kek = kek_of_slot(kms, primary);
+	CLEANUP(dek_cleanup) struct dek *dek = NULL;
+	struct kms_error error = { 0 };
+	struct retry retry;
+	int r;
+
+	if (!kek)
+		return kms_fail(reterr, -ENOKEY, KEY_STATE_UNKNOWN,
+				"nothing on this host names key %s", primary->key_id);
+	if (!kek->provider->probe)
+		return kms_open_slot(kms, kek, record, primary, &dek, reterr);
+	retry_begin(&retry, kms->options.key_timeout_ms, NULL);
+	do
+		r = kek->provider->probe(kek->state, &retry.call, &context, primary, &error);
+	while (r < 0 && retry_again(&retry, &error));
+	error.code = r;
+	if (r < 0)
+		kms_audit(kms, &error, primary);
+	if (r < 0 && reterr)
+		*reterr = error;
+	return r;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making DEKs, and new slots for those that are open. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kms/crypto/random.h"
+#include "kms/envelope.h"
+#include "kms/kms_internal.h"
+#include "kms/retry.h"
+
+/* Have the service wrap a secret into SLOT, whose ids and role are set. */
+static int wrap_secret(struct kms *kms, struct kek *kek, struct slot *slot,
+		       struct secret **ret_secret, struct kms_error *reterr)
+{
+	const struct wrap_context context = { .volume = slot->volume, .snapshot = slot->snapshot };
+	CLEANUP(secret_cleanup) struct secret *secret = NULL;
+	struct kms_error error = { 0 };
+	struct retry retry;
+	int r;
+
+	if (!kek->provider->generate) {
+		r = secret_new(SLOT_SECRET_SIZE, &secret);
+		if (r == 0)
+			r = random_fill(secret_data(secret), SLOT_SECRET_SIZE);
+		if (r < 0)
+			return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "drawing a secret: %s",
+					strerror(-r));
+	}
+	retry_begin(&retry, kms->options.key_timeout_ms, NULL);
+	do {
+		if (kek->provider->generate)
+			r = kek->provider->generate(kek->state, &retry.call, &context, slot,
+						    &secret, &error);
+		else
+			r = kek->provider->wrap(kek->state, &retry.call, &context, secret, slot,
+						&error);
+	} while (r < 0 && retry_again(&retry, &error));
+	error.code = r;
+	kms_audit(kms, &error, slot);
+	if (r < 0) {
+		if (reterr)
+			*reterr = error;
+		return r;
+	}
+	*ret_secret = TAKE(secret);
+	return 0;
+}
+
+/* A new slot of DEK under KEK. */
+static int make_slot(struct kms *kms, struct kek *kek, const struct dek *dek, struct slot *slot,
+		     struct kms_error *reterr)
+{
+	CLEANUP(secret_cleanup) struct secret *secret = NULL;
+	int r;
+
+	r = random_uuid(&slot->slot);
+	if (r < 0)
+		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "drawing an id: %s", strerror(-r));
+	r = wrap_secret(kms, kek, slot, &secret, reterr);
+	if (r < 0)
+		return r;
+	r = envelope_seal_slot(dek, secret, slot);
+	if (r < 0)
+		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "sealing a slot: %s", strerror(-r));
+	return 0;
+}
+
+/*
+ * A recovery key as a KEK that can only wrap.  It is not among those that may be contacted: its private key is offline.
+ */
+static int kms_open_recovery(const struct recovery_key *key,
+			     const struct kms_provider **ret_provider, void **ret_state,
+			     struct kms_error *reterr)
+{
+	const struct kms_setting settings[] = { { "pem", key->pem }, { "id", key->id } };
+	const struct kms_config config = { .uri = key->id,
+					   .settings = settings,
+					   .setting_count = ARRAY_SIZE(settings) };
+	const struct kms_provider *provider = kms_provider_by_name("recovery");
+
+	if (!provider)
+		return kms_fail(reterr, -ENOTSUP, KEY_STATE_UNKNOWN,
+				"this build has no recovery keys");
+	*ret_provider = provider;
+	return provider->open(&config, ret_state, reterr);
+}
+
+int kms_authenticate_record(const struct dek *dek, struct key_record *record)
+{
+	struct bytes table;
+	int r;
+
+	r = key_record_encode_mac_input(record);
+	if (r < 0)
+		return r;
+	table = bytes_from_text(record->mac_input);
+	return dek_mac(dek, DEK_LABEL_SLOTS, &table, 1, record->mac);
+}
+
+/* Add a slot to a record that has none for it yet. */
+static int add_slot(struct kms *kms, struct kek *kek, enum slot_role role, const struct dek *dek,
+		    struct key_record *record, struct kms_error *reterr)
+{
+	struct slot *slot = &record->slots[record->slot_count];
+
+	*slot = (struct slot){ .volume = record->volume,
+			       .snapshot = record->snapshot,
+			       .dek = record->dek,
+			       .role = role };
+	record->slot_count++;
+	return make_slot(kms, kek, dek, slot, reterr);
+}
+
+static int fill_record(struct kms *kms, struct kek *kek, const struct dek_request *request,
+		       const struct dek *dek, struct key_record *record, struct kms_error *reterr)
+{
+	int r;
+
+	if (request->recovery_key_count >= KEY_SLOTS_MAX)
+		return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN, "at most %d recovery keys",
+				KEY_SLOTS_MAX - 1);
+	record->dek = *dek_id(dek);
+	record->slots = calloc(1 + request->recovery_key_count, sizeof(*record->slots));
+	if (!record->slots)
+		return kms_fail(reterr, -ENOMEM, KEY_STATE_UNKNOWN, "out of memory");
+	r = add_slot(kms, kek, SLOT_PRIMARY, dek, record, reterr);
+	for (size_t i = 0; r == 0 && i < request->recovery_key_count; i++) {
+		struct kek recovery = { 0 };
+
+		r = kms_open_recovery(&request->recovery_keys[i], &recovery.provider,
+				      &recovery.state, reterr);
+		if (r < 0)
+			break;
+		r = add_slot(kms, &recovery, SLOT_RECOVERY, dek, record, reterr);
+		recovery.provider->close(recovery.state);
+	}
+	if (r < 0)
+		return r;
+	r = dek_commitment(dek, record->commitment);
+	if (r < 0)
+		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "making a key record: %s",
+				strerror(-r));
+	return 0;
+}
+
+int kms_create_dek(struct kms *kms, const struct dek_request *request,
+		   struct key_record *ret_record, struct dek **ret_dek, struct kms_error *reterr)
+{
+	struct kek *kek = kek_required(kms, request->uri, reterr);
+	struct key_record record = { .volume = request->context.volume,
+				     .snapshot = request->context.snapshot };
+	CLEANUP(dek_cleanup) struct dek *dek = NULL;
+	int r = 0;
+
+	if (!kek)
+		return -EINVAL;
+	if (uuid_is_zero(&record.snapshot))
+		r = random_uuid(&record.snapshot);
+	if (r == 0)
+		r = dek_generate(&record.volume, &dek);
+	if (r < 0)
+		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "drawing a data key: %s",
+				strerror(-r));
+	r = fill_record(kms, kek, request, dek, &record, reterr);
+	if (r < 0) {
+		key_record_free(&record);
+		return r;
+	}
+	*ret_record = record;
+	*ret_dek = TAKE(dek);
+	return 0;
+}
+
+/* The place for a slot of ROLE: the primary's own, or a new one. */
+static int slot_place(struct key_record *record, enum slot_role role, struct slot **ret_slot)
+{
+	struct slot *slots;
+
+	if (role == SLOT_PRIMARY) {
+		*ret_slot = &record->slots[key_record_primary(record) - record->slots];
+		return 0;
+	}
+	if (record->slot_count == KEY_SLOTS_MAX)
+		return -ENOSPC;
+	slots = realloc(record->slots, (record->slot_count + 1) * sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	record->slots = slots;
+	slots[record->slot_count] = (struct slot){ .role = role };
+	*ret_slot = &slots[record->slot_count++];
+	return 0;
+}
+
+int kms_rewrap(struct kms *kms, const struct dek *dek, const char *uri, enum slot_role role,
+	       struct key_record *record, struct kms_error *reterr)
+{
+	struct kek *kek = kek_required(kms, uri, reterr);
+	CLEANUP(dek_cleanup) struct dek *opened = NULL;
+	struct slot *slot;
+	int r;
+
+	if (!kek)
+		return -EINVAL;
+	r = slot_place(record, role, &slot);
+	if (r < 0)
+		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "no room for another slot: %s",
+				strerror(-r));
+	free(slot->header);
+	*slot = (struct slot){ .volume = record->volume,
+			       .snapshot = record->snapshot,
+			       .dek = record->dek,
+			       .role = role };
+	r = make_slot(kms, kek, dek, slot, reterr);
+	if (r < 0)
+		return r;
+	record->generation++;
+	r = kms_authenticate_record(dek, record);
+	if (r < 0)
+		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "making a key record: %s",
+				strerror(-r));
+	return role == SLOT_RECOVERY ? 0 : kms_open_slot(kms, kek, record, slot, &opened, reterr);
+}

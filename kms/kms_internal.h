@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What kms.c, dek_wrap.c and dek_open.c share. */
+#ifndef SNAPCRYPT_KMS_KMS_INTERNAL_H
+#define SNAPCRYPT_KMS_KMS_INTERNAL_H
+
+#include <pthread.h>
+
+#include "kms/crypto/secret.h"
+#include "kms/kms.h"
+
+/* One KEK that may be contacted.  Never removed before kms_close(). */
+struct kek {
+	const struct kms_provider *provider;
+	void *state;
+	char *uri;
+	struct kek *next;
+};
+
+struct kms {
+	struct kms_options options;
+	pthread_mutex_t lock;
+	struct kek *keks;
+};
+
+/* The KEK added under URI.  NULL, with an error: it was not allowed to be contacted. */
+struct kek *kek_required(struct kms *kms, const char *uri, struct kms_error *reterr);
+
+/* The KEK that would be asked to unwrap SLOT, or NULL. */
+struct kek *kek_of_slot(struct kms *kms, const struct slot *slot);
+
+/* Tell the audit log; error->code 0 is a success. */
+void kms_audit(struct kms *kms, const struct kms_error *error, const struct slot *slot);
+
+/* Ask one KEK for one slot's secret, and open the DEK with it. */
+MUST_CHECK int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
+			     const struct slot *slot, struct dek **ret_dek,
+			     struct kms_error *reterr);
+
+#endif
