@@ -48,6 +48,12 @@ struct file_open_options {
 MUST_CHECK int file_open(const struct place *parent, const char *backing, const struct file_open_options *options,
 			 struct file **ret_file);
 
+/*
+ * An open file has got another backing path below the root: it, or a directory above it, was renamed.  What is journaled from
+ * now on names PATH (copied).  The caller lets no operation on the namespace run meanwhile; reads and writes may.
+ */
+MUST_CHECK int file_moved(struct file *file, const char *path);
+
 /* Raise a FILE_READ file to FILE_WRITE (reopens below, same inode). */
 MUST_CHECK int file_make_writable(const struct place *parent, const char *backing, struct file *file);
 
