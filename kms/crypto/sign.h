@@ -32,7 +32,7 @@ MUST_CHECK int sign_key_import(struct bytes seed, struct sign_key **ret_key);
 MUST_CHECK int sign_key_load(const char *path, struct sign_key **ret_key);
 
 /*
- * Write a key file, mode 0600, durable and whole or not at all.  -EEXIST: there is one already, which
+ * Write a key file, mode 0600, durable and whole or not at all.  -EEXIST: there is one already; it
  * is never replaced.
  */
 MUST_CHECK int sign_key_save(const struct sign_key *key, const char *path);
