@@ -62,7 +62,7 @@ struct journal_half {
 static inline struct journal_half journal_half(const struct journal_superblock *superblock,
 					       uint64_t epoch)
 {
-	const uint64_t size = superblock->area_size / (2 * JOURNAL_RECORD_ALIGNMENT) *
+	const uint64_t size = superblock->area_size / JOURNAL_RECORD_ALIGNMENT / 2 *
 			      JOURNAL_RECORD_ALIGNMENT;
 
 	return (struct journal_half){ superblock->area_offset + (epoch & 1) * size, size };

@@ -50,9 +50,9 @@ const char *volume_algorithm_name(uint8_t algorithm)
 
 uint8_t volume_algorithm_by_name(const char *name)
 {
-	for (uint8_t i = 1; i < ARRAY_SIZE(algorithm_names); i++) {
+	for (size_t i = 1; i < ARRAY_SIZE(algorithm_names); i++) {
 		if (strcmp(algorithm_names[i], name) == 0)
-			return i;
+			return (uint8_t)i;
 	}
 	return 0;
 }
