@@ -14,6 +14,8 @@
 #include "kms/dek_ring_internal.h"
 #include "kms/retry.h"
 
+#define RING_OPEN_MAX 1024 /* idle DEKs beyond this are forgotten, least recently used first */
+
 int dek_ring_create(const struct dek_ring_options *options, struct dek_ring **ret_ring)
 {
 	struct dek_ring *ring = calloc(1, sizeof(*ring));
@@ -70,8 +72,23 @@ static void entry_free(struct dek_ring *ring, struct ring_entry *entry)
 	free(entry);
 }
 
+/* Forget the DEK that was not used for longest, if nobody else holds it.  With the lock held. */
+static void ring_evict(struct dek_ring *ring)
+{
+	struct ring_entry *entry, *next;
+
+	HASH_ITER (hh, ring->entries, entry, next) {
+		if (entry->state != RING_OPEN || dek_is_shared(entry->dek))
+			continue;
+		entry_free(ring, entry);
+		return;
+	}
+}
+
 static void entry_set_open(struct dek_ring *ring, struct ring_entry *entry, struct dek *dek)
 {
+	if (ring->open_count >= RING_OPEN_MAX)
+		ring_evict(ring);
 	entry->dek = dek;
 	entry->state = RING_OPEN;
 	ring->open_count++;

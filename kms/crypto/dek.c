@@ -211,6 +211,11 @@ void dek_cleanup(struct dek **dek)
 	dek_put(*dek);
 }
 
+bool dek_is_shared(const struct dek *dek)
+{
+	return atomic_load(&dek->ref_count) > 1;
+}
+
 const struct uuid *dek_id(const struct dek *dek)
 {
 	return &dek->id;

@@ -44,6 +44,9 @@ struct dek *dek_ref(struct dek *dek);
 void dek_put(struct dek *dek);
 void dek_cleanup(struct dek **dek);
 
+/* Does anybody else own it too?  The answer may be out of date at once unless the caller keeps others from asking for it. */
+bool dek_is_shared(const struct dek *dek);
+
 const struct uuid *dek_id(const struct dek *dek);
 const struct uuid *dek_volume(const struct dek *dek);
 
