@@ -106,7 +106,7 @@ int sign_key_load(const char *path, struct sign_key **ret_key)
 	CLEANUP(close_cleanup)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	CLEANUP(secret_free_cleanup) uint8_t *pem = secret_alloc(PEM_SIZE);
-	size_t size;
+	size_t size = 0;
 
 	if (fd < 0)
 		return -errno;
