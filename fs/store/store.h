@@ -16,6 +16,7 @@
 
 #include "fs/store/trust.h"
 #include "kms/dek_ring.h"
+#include "meta/exit_code.h"
 #include "meta/format/layout.h"
 #include "meta/macros.h"
 #include "meta/records/volume_record.h"
@@ -34,6 +35,14 @@ struct store_error {
 	char text[1024];
 	char advice[512];
 };
+
+/* Fill ERROR (may be NULL) and return CODE. */
+__attribute__((format(printf, 4, 5)))
+int store_fail(struct store_error *reterr, int code, enum exit_code exit_code, const char *format, ...);
+
+/* Add what to do next. */
+__attribute__((format(printf, 2, 3)))
+void store_advise(struct store_error *reterr, const char *format, ...);
 
 /*
  * Whose settings count: what the configuration says (`expected`, the fields in `expected_fields`), then the pinned copy, which

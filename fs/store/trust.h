@@ -14,6 +14,7 @@
 
 #include "kms/error.h"
 #include "meta/macros.h"
+#include "meta/records/host_state.h"
 #include "meta/records/key_record.h"
 #include "meta/records/record.h"
 #include "meta/records/volume_record.h"
@@ -60,18 +61,9 @@ bool trust_origin_is_trusted(enum trust_origin origin);
 
 /* ---- What is pinned of a volume ---------------------------------------------------------------------------------- */
 
-struct volume_pin {
-	struct volume_record record; /* the settings that count here */
-	uint64_t generation;         /* highest volume record generation seen */
-	uint64_t sequence;           /* highest seal sequence seen */
-	char **backings;             /* paths where the volume was seen */
-	size_t backing_count;
-};
-
 /* -ENOENT: nothing pinned. */
 MUST_CHECK int trust_volume_pin(struct trust *trust, const struct uuid *volume,
 				struct volume_pin *ret_pin);
-void volume_pin_free(struct volume_pin *pin);
 
 /* Pin settings (init, volume trust, a newer record of a trusted writer).  BACKING may be NULL. */
 MUST_CHECK int trust_pin_volume(struct trust *trust, const struct volume_record *record,
@@ -87,19 +79,6 @@ MUST_CHECK int trust_volume_by_backing(struct trust *trust, const char *backing,
 				       struct uuid *ret_volume);
 
 /* ---- Data keys: one small file each, so that making one never rewrites the others ---------------------------------- */
-
-/*
- *   is_trusted      made here, or named to keys trust; false: only the generation is remembered
- *   generation      highest generation of its key record seen here
- */
-struct dek_pin {
-	bool is_trusted;
-	bool is_made_here;
-	uint64_t generation;
-	struct uuid snapshot;
-	int64_t period_start_s;
-	uint8_t commitment[DEK_COMMITMENT_SIZE];
-};
 
 MUST_CHECK int trust_dek_pin(struct trust *trust, const struct uuid *volume, const struct uuid *dek,
 			     struct dek_pin *ret_pin);
@@ -118,20 +97,12 @@ MUST_CHECK int trust_set_stream_dek(struct trust *trust, const struct uuid *volu
 
 /* ---- KEKs: which URIs were given on this host, and the last definite answers --------------------------------------- */
 
-struct kek_state {
-	char *uri;            /* NULL: only an answer is known */
-	char *key_id;         /* canonical, NULL: not known yet */
-	enum key_state state; /* KEY_STATE_UNKNOWN: none remembered */
-	int64_t since_s;
-};
-
 /* Remember a URI given to init, keys set-default, add or rewrap.  KEY_ID may be NULL. */
 MUST_CHECK int trust_add_kek(struct trust *trust, const char *uri, const char *key_id);
 /* Remember a definite answer about a key (enabled, or a definite no). */
 MUST_CHECK int trust_see_key_state(struct trust *trust, const char *key_id, enum key_state state);
 /* The remembered definite no, or KEY_STATE_UNKNOWN. */
 enum key_state trust_key_state(struct trust *trust, const char *key_id, int64_t *ret_since_s);
-MUST_CHECK int trust_list_keks(struct trust *trust, struct kek_state **ret_keks, size_t *ret_count);
-void kek_states_free(struct kek_state *keks, size_t count);
+MUST_CHECK int trust_list_keks(struct trust *trust, struct kek_list *ret_list);
 
 #endif
