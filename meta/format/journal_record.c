@@ -65,6 +65,8 @@ int journal_superblock_decode(struct bytes data, struct journal_superblock *ret_
 	superblock.number = read_le64(&reader);
 	superblock.area_offset = read_le64(&reader);
 	superblock.area_size = read_le64(&reader);
+	if (!reader_ok(&reader))
+		return format_fault(reterr_fault, -EBADMSG, "bad-padding");
 	if (read_le32(&reader) != crc_of(data.data, SUPERBLOCK_CRC_OFFSET))
 		return format_fault(reterr_fault, -EBADMSG, "bad-crc");
 	read_zeros(&reader, JOURNAL_SUPERBLOCK_SIZE - SUPERBLOCK_CRC_OFFSET - 4);
