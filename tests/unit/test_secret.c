@@ -11,19 +11,56 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "kms/crypto/secret.h"
 
-static int lock_memory(void **state)
+/* In a process of its own that may lock LIMIT bytes: does it get secret memory? */
+static int outcome_with_limit(rlim_t limit)
 {
-	/* Before the heap exists nothing may look like secret memory. */
-	if (secret_alloc(32))
-		return -1;
-	return secret_init();
+	const struct rlimit memlock = { limit, limit };
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		/* Root may lock whatever it likes. */
+		if (setrlimit(RLIMIT_MEMLOCK, &memlock) < 0 ||
+		    (geteuid() == 0 && setuid(65534) < 0))
+			_exit(10);
+
+		int r = secret_init();
+		bool has_memory = secret_alloc(32) != NULL;
+
+		_exit(r == 0 && has_memory ? 0 : r == -ENOMEM && !has_memory ? 1 : 2);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void without_secret_init_there_is_no_secret_memory(void **state)
+{
+	assert_null(secret_alloc(32));
+}
+
+static void secret_init_fails_where_memory_cannot_be_locked(void **state)
+{
+	assert_int_equal(outcome_with_limit(0), 1);
+	assert_int_equal(outcome_with_limit(64 << 10), 1);
+}
+
+static void secret_init_is_content_with_a_smaller_heap(void **state)
+{
+	assert_int_equal(outcome_with_limit(512 << 10), 0);
+	assert_int_equal(outcome_with_limit(8 << 20), 0);
 }
 
 static void secret_init_may_be_called_again(void **state)
 {
+	assert_int_equal(secret_init(), 0);
 	assert_int_equal(secret_init(), 0);
 }
 
@@ -136,9 +173,13 @@ static void secret_equal_compares_and_secret_wipe_wipes(void **state)
 	secret_wipe(NULL, 0);
 }
 
+/* The first ones need a process without the heap: the order counts. */
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_secret_init_there_is_no_secret_memory),
+		cmocka_unit_test(secret_init_fails_where_memory_cannot_be_locked),
+		cmocka_unit_test(secret_init_is_content_with_a_smaller_heap),
 		cmocka_unit_test(secret_init_may_be_called_again),
 		cmocka_unit_test(secret_memory_is_on_the_locked_heap_and_zero),
 		cmocka_unit_test(secret_memory_is_locked_and_not_dumped),
@@ -148,5 +189,5 @@ int main(void)
 		cmocka_unit_test(secret_equal_compares_and_secret_wipe_wipes),
 	};
 
-	return cmocka_run_group_tests(tests, lock_memory, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
