@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "meta/format/manifest.h"
-#include "vector.h"
+#include "tests/unit/vector.h"
 
 static int read_vector(void *arg, uint64_t offset, void *data, size_t size)
 {

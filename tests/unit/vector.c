@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading test vectors: vector.h. */
-#include "vector.h"
+#include "tests/unit/vector.h"
 
 #include <dirent.h>
 #include <errno.h>
