@@ -4,6 +4,9 @@
  *
  * A context holds an expanded key, so taking one up again costs no key schedule.  Revocation needs
  * to know that nobody uses the key any more before it wipes.
+ *
+ * Contexts are ordinary memory of OpenSSL, which can be swapped out: while a key is in use its
+ * schedule lies there, and is wiped when the context is freed.  The bytes of the key do not.
  */
 #ifndef SNAPCRYPT_KMS_CRYPTO_KEY_POOL_H
 #define SNAPCRYPT_KMS_CRYPTO_KEY_POOL_H
