@@ -35,7 +35,7 @@ struct journal_change {
 	struct bytes data;               /* sealed bytes; may be empty (a shrink to a hole) */
 	uint64_t result;                 /* backing size afterwards */
 	bool is_exact;                   /* cut to result */
-	bool has_header;
+	bool has_header;                 /* data begins with a header, under the same DEK */
 	bool is_open;                    /* ends with an empty last block, behind which direct writes go on until
 					  * journal_retire(); see FORMAT.md, section 10, flag `open` */
 };
@@ -60,6 +60,12 @@ MUST_CHECK int journal_commit(struct journal_file *file);
  * also on failure (what could not be applied stays in the journal for the next mount).
  */
 MUST_CHECK int journal_retire(struct journal_file *file);
+
+/*
+ * Before a file that may have been open before is opened again: put in place what could not be when it was closed.  0: there
+ * is nothing of that kind; else the error that still stands in the way (-ENOSPC ...).  Cheap.
+ */
+MUST_CHECK int journal_settle(struct journal *journal, const uint8_t object_id[static 16]);
 
 /* Copy pending (appended, not yet in place) bytes over what was read from the backing file at OFFSET. */
 void journal_overlay(struct journal_file *file, uint64_t offset, uint8_t *data, size_t size);

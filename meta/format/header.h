@@ -17,6 +17,11 @@
 #define HEADER_OBJECT_ID_SIZE  16
 #define HEADER_CONTENT_ID_SIZE 24
 
+/* Where the ids are, for who compares them without decoding. */
+#define HEADER_DEK_OFFSET        32
+#define HEADER_OBJECT_ID_OFFSET  48
+#define HEADER_CONTENT_ID_OFFSET 64
+
 struct header {
 	uint8_t algorithm;
 	uint8_t block_size_log2;
