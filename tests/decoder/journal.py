@@ -177,6 +177,7 @@ def live_records(records):
 def overlay(content, records, last_block_verifies):
     """What RECORDS (live, in order) make of the backing bytes CONTENT of the file they name."""
     data = bytearray(content)
+    last = None
     for record in records:
         if record.kind != WRITE or data[48:64] != record.object_id:
             continue
@@ -186,17 +187,19 @@ def overlay(content, records, last_block_verifies):
             allowed.add(record.data[64:88])
         if current not in allowed:
             continue
-        put = record.data[:-28] if record.flags & OPEN else record.data
-        _put(data, record.offset, put)
+        last = record
         if record.flags & OPEN:
-            if len(data) > record.result and last_block_verifies(bytes(data)):
-                continue
-            _put(data, record.offset + len(put), record.data[-28:])
-            del data[record.result:]
-        elif record.flags & EXACT:
+            _put(data, record.offset, record.data[:-28])
+            continue
+        _put(data, record.offset, record.data)
+        if record.flags & EXACT:
             del data[record.result:]
         if len(data) < record.result:
             data.extend(bytes(record.result - len(data)))
+    if last is not None and last.flags & OPEN:
+        if not (len(data) > last.result and last_block_verifies(bytes(data))):
+            _put(data, last.offset + len(last.data) - 28, last.data[-28:])
+            del data[last.result:]
     return bytes(data)
 
 
