@@ -8,6 +8,7 @@
 #ifndef SNAPCRYPT_KMS_HTTP_H
 #define SNAPCRYPT_KMS_HTTP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,25 +23,34 @@
 /* Connections and how to make them: one for each KEK or credential source.  Thread-safe. */
 struct http;
 
-/* All borrowed by http_open(); NULL: the default.  Files are read anew for every connection. */
+struct secret;
+
+/*
+ * All copied by http_open(); NULL: the default.  Files are read anew for every connection, and connections made before a
+ * file changed are not used again.
+ */
 struct http_options {
 	const char *ca_file;
 	const char *proxy; /* default: https_proxy and the like */
 	const char *no_proxy;
 	const char *client_certificate; /* PEM */
 	const char *client_key;         /* PEM */
-	const char *client_key_passphrase_file;
-	const char *
-		tls_server_name; /* name expected in the certificate, where it is not the URL's host */
+	const struct secret *client_key_passphrase;
+	const char *tls_server_name; /* expected in the certificate, where it is not the URL's host */
 };
 
-/* Settings ca_file, proxy, no_proxy, client_certificate, client_key, tls_server_name of a [key] section. */
+/*
+ * Settings ca_file, proxy, no_proxy, client_certificate, client_key, tls_server_name of a [key] section.  A passphrase is
+ * read by the caller: secret_source_read(config, "client_key_passphrase", ...).
+ */
 void http_options_from_config(const struct kms_config *config, struct http_options *ret_options);
 
-/* Call once before the first thread; harmless again. */
+/* Call before the first thread; harmless again.  http_open() calls it. */
 MUST_CHECK int http_init(void);
 MUST_CHECK int http_open(const struct http_options *options, struct http **ret_http,
 			 struct kms_error *reterr);
+
+/* Accepts NULL.  No exchange may be going on. */
 void http_close(struct http *http);
 
 struct http_header {
@@ -61,7 +71,7 @@ struct http_request {
 	struct bytes body;
 };
 
-/* Zero-initialise; http_reply_free() wipes. */
+/* Zero-initialise; http_reply_free() wipes, and may be called twice. */
 struct http_reply {
 	int status;
 	char *body; /* with a NUL behind its `size` bytes */
@@ -80,9 +90,9 @@ int64_t http_reply_date_s(const struct http_reply *reply);
 uint32_t http_reply_retry_after_ms(const struct http_reply *reply);
 
 /*
- * One exchange by the call's deadline.  0: there is a reply, whatever its status.
- * -EHOSTUNREACH, -ETIMEDOUT (state unreachable, retryable), -EPROTO (reply too large, bad TLS; state unreachable),
- * -EINTR cancelled, -EINVAL (URL or header).
+ * One exchange by the call's deadline.  0: there is a reply, whatever its status; redirects are not followed.
+ * All of state unreachable: -EHOSTUNREACH (retryable unless the certificate is not accepted), -ETIMEDOUT (retryable),
+ * -EPROTO (reply too large or not HTTP; retryable).  -EINTR cancelled, -EINVAL (URL or header).
  */
 MUST_CHECK int http_exchange(struct http *http, const struct kms_call *call,
 			     const struct http_request *request, struct http_reply *reply,
