@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RSA-OAEP with SHA-256. */
+/* RSA-OAEP and RSA signatures with SHA-256. */
 #include "kms/crypto/rsa.h"
 
 #include <errno.h>
@@ -164,6 +164,40 @@ int rsa_unwrap(const struct rsa_key *key, struct bytes blob, struct secret **ret
 	if (EVP_PKEY_decrypt(context, plain, &size, blob.data, blob.size) != 1)
 		return -EKEYREJECTED;
 	return secret_copy((struct bytes){ plain, size }, ret_plain);
+}
+
+static void digest_cleanup(EVP_MD_CTX **context)
+{
+	EVP_MD_CTX_free(*context);
+}
+
+int rsa_sign(const struct rsa_key *key, struct bytes data, uint8_t signature[static RSA_BLOB_MAX],
+	     size_t *ret_size)
+{
+	CLEANUP(digest_cleanup) EVP_MD_CTX *context = EVP_MD_CTX_new();
+	size_t size = RSA_BLOB_MAX;
+
+	if (!context)
+		return -ENOMEM;
+	if (EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key->pkey) != 1 ||
+	    EVP_DigestSign(context, signature, &size, data.data, data.size) != 1)
+		return -EIO;
+	*ret_size = size;
+	return 0;
+}
+
+int rsa_certificate_thumbprint(struct bytes pem, uint8_t digest[static RSA_THUMBPRINT_SIZE])
+{
+	CLEANUP(bio_cleanup) BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
+	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	unsigned int size = RSA_THUMBPRINT_SIZE;
+	int r;
+
+	if (!certificate)
+		return -EBADMSG;
+	r = X509_digest(certificate, EVP_sha1(), digest, &size) == 1 ? 0 : -EIO;
+	X509_free(certificate);
+	return r;
 }
 
 int rsa_public_pem(const struct rsa_key *key, char **ret_pem)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RSA-OAEP with SHA-256 (RFC 8017), for keys whose private half is elsewhere.  Only kms/ may include this. */
+/*
+ * RSA (RFC 8017): OAEP with SHA-256 for keys whose private half is elsewhere, signatures that log in to services.  Only kms/
+ * may include this.
+ */
 #ifndef SNAPCRYPT_KMS_CRYPTO_RSA_H
 #define SNAPCRYPT_KMS_CRYPTO_RSA_H
 
@@ -12,6 +15,7 @@
 
 #define RSA_BLOB_MAX         1024 /* 8192 bits */
 #define RSA_FINGERPRINT_SIZE 32
+#define RSA_THUMBPRINT_SIZE  20
 
 /* A public or private RSA key of 2048 to 8192 bits.  Immutable, thread-safe. */
 struct rsa_key;
@@ -34,6 +38,14 @@ MUST_CHECK int rsa_wrap(const struct rsa_key *key, struct bytes plain,
 
 /* -EKEYREJECTED: not wrapped with this key, or changed. */
 MUST_CHECK int rsa_unwrap(const struct rsa_key *key, struct bytes blob, struct secret **ret_plain);
+
+/* RSASSA-PKCS1-v1_5 with SHA-256, as RS256 of RFC 7518. */
+MUST_CHECK int rsa_sign(const struct rsa_key *key, struct bytes data,
+			uint8_t signature[static RSA_BLOB_MAX], size_t *ret_size);
+
+/* SHA-1 of the DER form of the first certificate in PEM: how Entra ID names one.  -EBADMSG: there is none. */
+MUST_CHECK int rsa_certificate_thumbprint(struct bytes pem,
+					  uint8_t digest[static RSA_THUMBPRINT_SIZE]);
 
 /* PEM of the public half, with NUL; free() it. */
 MUST_CHECK int rsa_public_pem(const struct rsa_key *key, char **ret_pem);
