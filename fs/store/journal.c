@@ -328,6 +328,8 @@ int journal_settle(struct journal *journal, const uint8_t object_id[static HEADE
 			continue;
 		journal_take_role(journal);
 		r = settle(file);
+		if (r == 0)
+			r = 1;
 		journal_drop_role(journal);
 		break;
 	}

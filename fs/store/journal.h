@@ -63,7 +63,8 @@ MUST_CHECK int journal_retire(struct journal_file *file);
 
 /*
  * Before a file that may have been open before is opened again: put in place what could not be when it was closed.  0: there
- * is nothing of that kind; else the error that still stands in the way (-ENOSPC ...).  Cheap.
+ * is nothing of that kind; 1: it is in place now, what was read of the file before may be old; else the error that still
+ * stands in the way (-ENOSPC ...).  Cheap.
  */
 MUST_CHECK int journal_settle(struct journal *journal, const uint8_t object_id[static 16]);
 
