@@ -27,14 +27,20 @@ MUST_CHECK int entry_readlink(const struct place *parent, const char *backing, c
 MUST_CHECK int entry_unlink(const struct place *parent, const char *name);
 MUST_CHECK int entry_rmdir(const struct place *parent, const char *name);
 
-/* Link the object at FROM/from_backing.  DEK_ID: of its header or value, NULL if it has none.  -EXDEV as the design says. */
+/*
+ * Link the object at FROM/from_backing.  Into another snapshot: the need for its DEK is durable first; -EXDEV if that DEK is not
+ * open, trusted and enabled, or one of the snapshots is not encrypted.
+ */
 MUST_CHECK int entry_link(const struct place *from, const char *from_backing, const struct place *to, const char *to_name);
 
-/* FLAGS: 0 or RENAME_NOREPLACE.  -EXDEV for directories across snapshots or depth. */
+/* FLAGS: 0 or RENAME_NOREPLACE.  -EXDEV as entry_link(), and for directories across snapshots or depth. */
 MUST_CHECK int entry_rename(const struct place *from, const char *from_name, const struct place *to, const char *to_name,
 			    unsigned flags);
 
-/* Iterate a directory: plain names, reserved ones and sidecars left out, undecryptable ones counted and reported once. */
+/*
+ * Iterate a directory: plain names, "." and ".." included, reserved ones and sidecars left out, undecryptable ones counted and
+ * reported once.  One thread at a time.
+ */
 struct entry_list;
 struct entry {
 	const char *name;              /* plain; valid until the next call */

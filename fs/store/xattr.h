@@ -15,14 +15,19 @@ struct xattr_target {
 	mode_t type;
 };
 
-/* Sizes as in getxattr(2): size 0 asks.  Virtual names (user.snapcrypt.key_id ...) are answered here too. */
-MUST_CHECK ssize_t xattr_get(const struct xattr_target *target, const char *name, uint8_t *value, size_t size);
+/* Sizes as in getxattr(2): size 0 asks.  Virtual names (user.snapcrypt.key_id ...) are answered
+ * here too. */
+MUST_CHECK ssize_t xattr_get(const struct xattr_target *target, const char *name, uint8_t *value,
+			     size_t size);
 MUST_CHECK ssize_t xattr_list(const struct xattr_target *target, char *names, size_t size);
-MUST_CHECK int xattr_set(const struct xattr_target *target, const char *name, const uint8_t *value, size_t size, int flags);
+MUST_CHECK int xattr_set(const struct xattr_target *target, const char *name, const uint8_t *value,
+			 size_t size, int flags);
 MUST_CHECK int xattr_remove(const struct xattr_target *target, const char *name);
 
-/* Move every attribute of a file to another DEK (O_TRUNC): new ones written, header changed by the caller, old ones removed. */
+/* Move every attribute of a file to another DEK (O_TRUNC): new ones written, header changed by the
+ * caller, old ones removed. */
 struct file;
-MUST_CHECK int xattr_rekey(const struct xattr_target *target, const struct uuid *from_dek, const struct uuid *to_dek);
+MUST_CHECK int xattr_rekey(const struct xattr_target *target, const struct uuid *from_dek,
+			   const struct uuid *to_dek);
 
 #endif
