@@ -93,7 +93,7 @@ const struct layout *store_layout(const struct store *store);
 bool store_is_encrypted(const struct store *store);
 bool store_is_writable(const struct store *store);
 struct dek_ring *store_deks(struct store *store);
-struct journal *store_journal(struct store *store);    /* NULL on read-only stores */
+struct journal *store_journal(struct store *store);    /* NULL on read-only and on unencrypted stores */
 struct recovery *store_recovery(struct store *store);  /* what dead mounts left; NULL: nothing */
 const struct uuid *store_mount_id(const struct store *store);
 
@@ -116,8 +116,8 @@ MUST_CHECK int store_key_record(struct store *store, const struct uuid *dek_id, 
 				enum trust_origin *ret_origin);
 
 /*
- * Store RECORD as the next generation of its DEK (1 if there is none): fills generation, created and MAC, signs, publishes,
- * pins.  For keys add, remove and rewrap too.
+ * Store RECORD as the next generation of its open DEK (keys add, remove and rewrap): fills generation, created and MAC, signs,
+ * publishes, pins.  -EACCES: a DEK that is not trusted here.
  */
 MUST_CHECK int store_publish_key_record(struct store *store, struct key_record *record, const struct dek *dek);
 

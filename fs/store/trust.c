@@ -12,7 +12,6 @@
 #include "fs/store/store.h"
 #include "fs/store/trust_internal.h"
 #include "kms/crypto/hash.h"
-#include "kms/crypto/secret.h"
 #include "kms/crypto/sign.h"
 #include "meta/encoding.h"
 
@@ -119,10 +118,8 @@ static int publish_public_key(struct trust *trust)
 static int load_key(struct trust *trust)
 {
 	char *path = NULL;
-	int r = secret_init();
+	int r;
 
-	if (r < 0)
-		return r;
 	if (asprintf(&path, "%s/" WRITER_KEY_FILE, state_dir_path(trust->state)) < 0)
 		return -ENOMEM;
 	r = sign_key_load(path, &trust->key);
@@ -178,23 +175,39 @@ static int need_key(struct trust *trust)
 	return r;
 }
 
-/* The public half is enough to recognise this host's records; without any key there are none. */
+/* The public half is enough to recognise this host's records, and needs no secret memory. */
 static int load_public_key(struct trust *trust)
 {
 	char *pem = NULL;
 	size_t size;
 	int r = state_dir_read(trust->state, WRITER_PUB_FILE, &pem, &size);
 
-	if (r == 0) {
-		r = parse_public_pem(pem, trust->public_key);
-		trust->has_public_key = r == 0;
-		free(pem);
-		return r;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = parse_public_pem(pem, trust->public_key);
+	trust->has_public_key = r == 0;
+	free(pem);
+	return r;
+}
+
+/* 1: this host has a key and its public half is known; 0: it has none. */
+static int know_public_key(struct trust *trust)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&trust->mutex);
+	if (!trust->has_public_key && !trust->has_no_key) {
+		r = load_key(trust);
+		if (r == 0)
+			r = publish_public_key(trust);
+		trust->has_no_key = r == -ENOENT;
+		if (r == -ENOENT || r == -EROFS || r == -EACCES)
+			r = 0;
 	}
-	if (r != -ENOENT)
-		return r;
-	r = load_key(trust);
-	return r == -ENOENT ? 0 : r;
+	if (r == 0)
+		r = trust->has_public_key;
+	pthread_mutex_unlock(&trust->mutex);
+	return r;
 }
 
 static int open_state(struct trust *trust, const struct trust_options *options,
@@ -263,8 +276,10 @@ const char *trust_state_dir(const struct trust *trust)
 
 int trust_own_fingerprint(struct trust *trust, char text[static WRITER_FINGERPRINT_SIZE])
 {
-	int r = trust->has_public_key ? 0 : need_key(trust);
+	int r = know_public_key(trust);
 
+	if (r == 0)
+		r = need_key(trust);
 	return r < 0 ? r : trust_fingerprint(trust->public_key, text);
 }
 
@@ -294,14 +309,15 @@ static bool is_listed(const struct trust *trust, const char *fingerprint)
 	return false;
 }
 
-static int find_origin(const struct trust *trust, const struct record *record,
+static int find_origin(struct trust *trust, const struct record *record,
 		       enum trust_origin *ret_origin)
 {
 	char fingerprint[WRITER_FINGERPRINT_SIZE];
-	int r;
+	int r = know_public_key(trust);
 
-	if (trust->has_public_key &&
-	    memcmp(trust->public_key, record->public_key, RECORD_PUBLIC_KEY_SIZE) == 0) {
+	if (r < 0)
+		return r;
+	if (r == 1 && memcmp(trust->public_key, record->public_key, RECORD_PUBLIC_KEY_SIZE) == 0) {
 		*ret_origin = TRUST_THIS_HOST;
 		return 0;
 	}

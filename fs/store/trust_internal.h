@@ -15,6 +15,7 @@ struct trust {
 	pthread_mutex_t mutex; /* guards `key` and its public half while it is made */
 	struct sign_key *key;  /* loaded at the first signature */
 	bool has_public_key;
+	bool has_no_key; /* there was none when it was looked for */
 	uint8_t public_key[RECORD_PUBLIC_KEY_SIZE];
 	char (*writers)[WRITER_FINGERPRINT_SIZE];
 	size_t writer_count;

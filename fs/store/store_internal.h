@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An opened volume, for store*.c, snapshot*.c and volume_init.c only. */
+#ifndef SNAPCRYPT_FS_STORE_STORE_INTERNAL_H
+#define SNAPCRYPT_FS_STORE_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <uthash.h>
+
+#include "fs/store/control.h"
+#include "fs/store/store.h"
+
+struct identity_index;
+struct snapshot;
+
+/* What is known of a DEK while the volume is open. */
+struct dek_note {
+	struct uuid id;
+	struct uuid snapshot;
+	uint8_t commitment[DEK_COMMITMENT_SIZE];
+	bool is_origin_trusted; /* signature of the record that opened it */
+	bool may_write;         /* decided: trusted */
+	bool is_refused;        /* decided and reported: not trusted */
+	UT_hash_handle hh;
+};
+
+/* A DEK or a snapshot that a seal record covers. */
+struct sealed_id {
+	struct uuid id;
+	unsigned seal_count;
+	UT_hash_handle hh;
+};
+
+struct store {
+	int root_fd;
+	int control_fd;
+	int lock_fd; /* -1: read-only */
+	bool is_writable;
+	bool can_block;
+	bool is_write_only;
+	struct trust *trust;
+	struct kms *kms;
+	struct volume_record volume; /* the settings that count */
+	struct layout layout;
+	struct uuid mount_id;
+	struct uuid dead_mount_id; /* the lease that was left when this one was taken; zero: none */
+	char default_key[KEY_ID_SIZE];
+	struct dek_ring *deks;
+	struct journal *journal;
+	struct recovery *recovery;
+	void (*report)(void *arg, int priority, const char *path, const char *text);
+	void *report_arg;
+
+	pthread_mutex_t mutex; /* guards what follows */
+	struct dek_note *notes;
+	struct sealed_id *sealed_deks;
+	struct sealed_id *sealed_snapshots;
+	uint64_t seal_sequence;     /* highest seen */
+	struct snapshot *snapshots; /* the cache; snapshot.c */
+	struct snapshot *root;
+	struct identity_index *identities;
+};
+
+/* ---- store_lock.c ------------------------------------------------------------------------------------------------ */
+
+/* Who holds the volume, as the lock file says. */
+struct lease {
+	struct uuid mount;
+	struct uuid boot;
+	char host[VOLUME_HOST_SIZE];
+	long pid;
+};
+/* -EWOULDBLOCK: another writer; RETERR names it. */
+MUST_CHECK int store_lock(struct store *store, bool replaces_lease, struct store_error *reterr);
+/* Leave the lease standing unless the end is clean. */
+void store_unlock(struct store *store, bool is_clean);
+/* The mount that holds the volume now; zero if none. */
+void store_live_mount(struct store *store, struct uuid *ret_mount);
+
+/* ---- store_settings.c -------------------------------------------------------------------------------------------- */
+
+/* Decide the settings that count, pin what is newly trusted; fills store->volume. */
+MUST_CHECK int store_decide_settings(struct store *store, const struct store_options *options,
+				     struct store_error *reterr);
+MUST_CHECK int store_open_control(int backing_fd, int *ret_fd, struct store_error *reterr);
+
+/* ---- store_keys.c ------------------------------------------------------------------------------------------------ */
+
+MUST_CHECK int store_start_keys(struct store *store, unsigned spare_keys);
+void store_stop_keys(struct store *store);
+/* A new DEK under the default key: for SNAPSHOT, or (NULL) for a new one.  -EAGAIN with the ticket as wanted DEK. */
+MUST_CHECK int store_take_dek(struct store *store, const struct uuid *snapshot,
+			      struct key_record *ret_record, struct dek **ret_dek);
+/* Make a DEK from store_take_dek() usable: key record durable, pinned, inserted into the ring. */
+MUST_CHECK int store_publish_new_dek(struct store *store, struct key_record *record,
+				     struct dek *dek);
+/* Remember which DEK this thread waits for. */
+int store_want(const struct uuid *dek_id);
+/* The snapshot that the key record of an open DEK names.  false: not known. */
+bool store_dek_snapshot(struct store *store, const struct uuid *dek_id, struct uuid *ret_snapshot);
+
+/* ---- store_seals.c ----------------------------------------------------------------------------------------------- */
+
+MUST_CHECK int store_load_seals(struct store *store, struct store_error *reterr);
+void store_free_seals(struct store *store);
+
+/* ---- snapshot*.c ------------------------------------------------------------------------------------------------- */
+
+MUST_CHECK int store_open_root_snapshot(struct store *store, struct store_error *reterr);
+void store_free_snapshots(struct store *store);
+/* Remove the marks of snapshots that this mount wrote to: all is on storage. */
+void store_clear_marks(struct store *store);
+
+#endif

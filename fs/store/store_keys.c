@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Data keys of a volume: key records, who may be written under, and new ones. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "fs/store/journal.h"
+#include "fs/store/own_credentials.h"
+#include "fs/store/store_internal.h"
+
+static _Thread_local struct uuid wanted_dek;
+
+const struct uuid *store_wanted_dek(void)
+{
+	return &wanted_dek;
+}
+
+int store_want(const struct uuid *dek_id)
+{
+	wanted_dek = *dek_id;
+	return -EAGAIN;
+}
+
+static void key_directory(const struct uuid *dek_id, char name[static CONTROL_NAME_SIZE])
+{
+	char id[UUID_TEXT_SIZE];
+
+	uuid_format(dek_id, id);
+	snprintf(name, CONTROL_NAME_SIZE, "keys/%s", id);
+}
+
+/* ---- The record that counts -------------------------------------------------------------------------------------- */
+
+struct key_search {
+	struct store *store;
+	const struct uuid *dek_id;
+	const struct dek_pin *pin; /* NULL: none */
+	struct key_record *record;
+};
+
+/* A DEK that is pinned keeps its commitment: another one under the same id is somebody else's key. */
+static bool is_key_expected(const struct key_search *search, const struct key_record *record,
+			    uint64_t generation)
+{
+	return record->generation == generation &&
+	       uuid_equal(&record->volume, &search->store->volume.volume) &&
+	       uuid_equal(&record->dek, search->dek_id) &&
+	       (!search->pin || !search->pin->is_trusted ||
+		memcmp(search->pin->commitment, record->commitment, DEK_COMMITMENT_SIZE) == 0);
+}
+
+static int decode_key(void *arg, struct bytes line, uint64_t generation)
+{
+	struct key_search *search = arg;
+	struct key_record decoded;
+	int r = key_record_decode(line, &decoded);
+
+	if (r < 0)
+		return r;
+	if (!is_key_expected(search, &decoded, generation)) {
+		key_record_free(&decoded);
+		return -EBADMSG;
+	}
+	key_record_free(search->record);
+	*search->record = decoded;
+	return 0;
+}
+
+static void report_ignored(void *arg, const char *name, int error)
+{
+	const struct key_search *search = arg;
+
+	if (error != -ENOENT)
+		store_report(search->store, LOG_WARNING, name,
+			     "not a whole key record of this volume and data key; it is ignored");
+}
+
+/* Remember a rewrap that a trusted writer made, so that the older record cannot come back. */
+static void see_generation(struct store *store, const struct key_record *record,
+			   const struct dek_pin *pin, enum trust_origin origin)
+{
+	const struct dek_pin seen = {
+		.generation = record->generation,
+		.snapshot = record->snapshot,
+		.period_start_s = record->period_start_s,
+	};
+	struct dek_pin copy = seen;
+	int r;
+
+	if (!trust_origin_is_trusted(origin) || record->generation <= (pin ? pin->generation : 1))
+		return;
+	memcpy(copy.commitment, record->commitment, sizeof(copy.commitment));
+	r = trust_pin_dek(store->trust, &record->volume, &record->dek, &copy);
+	if (r < 0 && store->is_writable)
+		store_report(store, LOG_WARNING, trust_state_dir(store->trust),
+			     "generation of a key record not remembered: %s", strerror(-r));
+}
+
+static int check_key(struct store *store, const struct key_record *record,
+		     const struct dek_pin *pin, enum trust_origin origin)
+{
+	char name[CONTROL_NAME_SIZE];
+
+	key_directory(&record->dek, name);
+	if (pin && record->generation < pin->generation) {
+		store_report(store, LOG_ERR, name,
+			     "generation %" PRIu64 " is below %" PRIu64
+			     ", which this host has seen: the newer key record was removed",
+			     record->generation, pin->generation);
+		return -EBADMSG;
+	}
+	if (trust_requires_origin(store->trust) && !trust_origin_is_trusted(origin) &&
+	    !(pin && pin->is_trusted)) {
+		store_report(store, LOG_ERR, name,
+			     "origin not verified, and require_trusted_origin is set");
+		return -EACCES;
+	}
+	return 0;
+}
+
+int store_key_record(struct store *store, const struct uuid *dek_id, struct key_record *ret_record,
+		     enum trust_origin *ret_origin)
+{
+	CLEANUP(own_credentials_restore)
+	struct own_credentials saved = own_credentials_take();
+	char name[CONTROL_NAME_SIZE];
+	struct key_record record = { 0 };
+	struct chosen_record chosen = { 0 };
+	struct dek_pin pin;
+	int pinned = trust_dek_pin(store->trust, &store->volume.volume, dek_id, &pin);
+	struct key_search search = {
+		.store = store,
+		.dek_id = dek_id,
+		.pin = pinned == 0 ? &pin : NULL,
+		.record = &record,
+	};
+	const struct record_choice choice = {
+		.directory = name,
+		.decode = decode_key,
+		.ignored = report_ignored,
+		.arg = &search,
+	};
+	int r;
+
+	(void)saved;
+	if (pinned < 0 && pinned != -ENOENT)
+		return pinned;
+	key_directory(dek_id, name);
+	r = control_choose(store->trust, store->control_fd, &choice, &chosen);
+	if (r == 0)
+		r = check_key(store, &record, search.pin, chosen.origin);
+	if (r < 0) {
+		key_record_free(&record);
+		return r;
+	}
+	see_generation(store, &record, search.pin, chosen.origin);
+	if (ret_origin)
+		*ret_origin = chosen.origin;
+	*ret_record = record;
+	return 0;
+}
+
+/* ---- The ring ---------------------------------------------------------------------------------------------------- */
+
+static struct dek_note *note_of(struct store *store, const struct uuid *dek_id)
+{
+	struct dek_note *note = NULL;
+
+	HASH_FIND(hh, store->notes, dek_id, sizeof(*dek_id), note);
+	return note;
+}
+
+/* What a DEK's record says, for those who ask later whether it may be written under. */
+static int take_note(struct store *store, const struct key_record *record, bool is_trusted)
+{
+	struct dek_note *note;
+	int r = 0;
+
+	pthread_mutex_lock(&store->mutex);
+	note = note_of(store, &record->dek);
+	if (!note) {
+		note = calloc(1, sizeof(*note));
+		if (note) {
+			note->id = record->dek;
+			HASH_ADD(hh, store->notes, id, sizeof(note->id), note);
+		} else {
+			r = -ENOMEM;
+		}
+	}
+	if (note) {
+		note->snapshot = record->snapshot;
+		memcpy(note->commitment, record->commitment, sizeof(note->commitment));
+		note->is_origin_trusted = is_trusted;
+		note->may_write = false;
+		note->is_refused = false;
+	}
+	pthread_mutex_unlock(&store->mutex);
+	return r;
+}
+
+bool store_dek_snapshot(struct store *store, const struct uuid *dek_id, struct uuid *ret_snapshot)
+{
+	const struct dek_note *note;
+
+	pthread_mutex_lock(&store->mutex);
+	note = note_of(store, dek_id);
+	if (note)
+		*ret_snapshot = note->snapshot;
+	pthread_mutex_unlock(&store->mutex);
+	return note != NULL;
+}
+
+/* On key threads. */
+static int load_record(void *arg, const struct uuid *dek_id, struct key_record *ret_record,
+		       struct kms_error *reterr)
+{
+	struct store *store = arg;
+	struct key_record record;
+	enum trust_origin origin;
+	char id[UUID_TEXT_SIZE];
+	int r = store_key_record(store, dek_id, &record, &origin);
+
+	if (r == 0) {
+		r = take_note(store, &record, trust_origin_is_trusted(origin));
+		if (r < 0)
+			key_record_free(&record);
+	}
+	if (r < 0) {
+		uuid_format(dek_id, id);
+		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "key record of data key %s: %s", id,
+				r == -ENOENT    ? "there is none"
+				: r == -EBADMSG ? "none is authentic"
+						: strerror(-r));
+	}
+	*ret_record = record;
+	return 0;
+}
+
+/* May this host write under DEK?  Decided once for each time that it is opened. */
+static int check_trust(struct store *store, const struct dek *dek)
+{
+	CLEANUP(own_credentials_restore)
+	struct own_credentials saved = own_credentials_take();
+	uint8_t commitment[DEK_COMMITMENT_SIZE];
+	struct dek_note *note;
+	struct dek_pin pin;
+	bool is_trusted;
+	bool is_new_refusal = false;
+	int r = dek_commitment(dek, commitment);
+
+	(void)saved;
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&store->mutex);
+	note = note_of(store, dek_id(dek));
+	is_trusted = note && (note->may_write ||
+			      (note->is_origin_trusted &&
+			       memcmp(note->commitment, commitment, sizeof(commitment)) == 0));
+	if (!is_trusted && !(note && note->is_refused)) {
+		r = trust_dek_pin(store->trust, dek_volume(dek), dek_id(dek), &pin);
+		is_trusted = r == 0 && pin.is_trusted &&
+			     memcmp(pin.commitment, commitment, sizeof(commitment)) == 0;
+		is_new_refusal = !is_trusted;
+	}
+	if (note) {
+		note->may_write = is_trusted;
+		note->is_refused = !is_trusted;
+	}
+	pthread_mutex_unlock(&store->mutex);
+	if (is_new_refusal) {
+		char name[CONTROL_NAME_SIZE];
+
+		key_directory(dek_id(dek), name);
+		store_report(
+			store, LOG_ERR, name,
+			"data key of an unknown writer: nothing is written under it; if it is yours: 'snapcrypt keys trust'");
+	}
+	return is_trusted ? 0 : -EACCES;
+}
+
+/* On a key thread, before anybody gets the DEK: what a dead mount left under it comes first. */
+static int apply_left_overs(void *arg, struct dek *dek)
+{
+	struct store *store = arg;
+
+	if (!store->is_writable || !store->recovery ||
+	    !recovery_is_needed(store->recovery, dek_id(dek)))
+		return 0;
+	if (check_trust(store, dek) < 0) {
+		store_report(store, LOG_WARNING, CONTROL_DIRECTORY "/journal",
+			     "left-over changes under a data key that is not trusted here wait");
+		return 0;
+	}
+	return recovery_apply(store->recovery, dek);
+}
+
+static int fill_request(struct store *store, const struct uuid *snapshot,
+			struct dek_request *request)
+{
+	if (!store->is_writable || !store->volume.is_encrypted || store->default_key[0] == '\0')
+		return -EROFS;
+	*request = (struct dek_request){
+		.uri = store->default_key,
+		.context = { .volume = store->volume.volume },
+		.recovery_keys = store->volume.recovery_keys,
+		.recovery_key_count = store->volume.recovery_key_count,
+	};
+	if (snapshot)
+		request->context.snapshot = *snapshot;
+	return 0;
+}
+
+int store_start_keys(struct store *store, unsigned spare_keys)
+{
+	const struct dek_ring_options options = {
+		.kms = store->kms,
+		.load = load_record,
+		.opened = apply_left_overs,
+		.arg = store,
+	};
+	struct dek_request request;
+	int r;
+
+	if (!store->kms)
+		return 0;
+	r = dek_ring_create(&options, &store->deks);
+	if (r < 0 || spare_keys == 0 || fill_request(store, NULL, &request) < 0)
+		return r;
+	return dek_ring_keep_spares(store->deks, &store->volume.volume, &request, spare_keys);
+}
+
+void store_stop_keys(struct store *store)
+{
+	struct dek_note *note;
+	struct dek_note *next;
+
+	dek_ring_free(store->deks);
+	store->deks = NULL;
+	HASH_ITER (hh, store->notes, note, next) {
+		HASH_DEL(store->notes, note);
+		free(note);
+	}
+}
+
+int store_dek(struct store *store, const struct uuid *dek_id, struct dek **ret_dek)
+{
+	int r;
+
+	if (!store->deks)
+		return -ENOKEY;
+	if (store->can_block)
+		return dek_ring_get(store->deks, dek_id, ret_dek, NULL);
+	r = dek_ring_try(store->deks, dek_id, ret_dek);
+	return r == -EAGAIN ? store_want(dek_id) : r;
+}
+
+int store_dek_for_write(struct store *store, const struct uuid *dek_id, struct dek **ret_dek)
+{
+	CLEANUP(dek_cleanup) struct dek *dek = NULL;
+	int r;
+
+	if (!store->is_writable || store_dek_is_sealed(store, dek_id))
+		return -EROFS;
+	r = store_dek(store, dek_id, &dek);
+	if (r == 0)
+		r = check_trust(store, dek);
+	if (r < 0)
+		return r;
+	*ret_dek = TAKE(dek);
+	return 0;
+}
+
+int store_take_dek(struct store *store, const struct uuid *snapshot, struct key_record *ret_record,
+		   struct dek **ret_dek)
+{
+	const struct uuid *ticket = snapshot ? snapshot : &store->volume.volume;
+	struct dek_request request;
+	int r = fill_request(store, snapshot, &request);
+
+	if (r < 0)
+		return r;
+	if (!store->deks)
+		return -ENOKEY;
+	if (store->can_block)
+		return dek_ring_take_blocking(store->deks, ticket, &request, ret_record, ret_dek,
+					      NULL);
+	r = dek_ring_take(store->deks, ticket, &request, ret_record, ret_dek);
+	return r == -EAGAIN ? store_want(ticket) : r;
+}
+
+/* ---- New records ------------------------------------------------------------------------------------------------- */
+
+static int next_generation(struct store *store, const char *directory, uint64_t *ret_generation)
+{
+	uint64_t *numbers = NULL;
+	size_t count = 0;
+	int r = control_numbers(store->control_fd, directory, &numbers, &count);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret_generation = count > 0 ? numbers[0] + 1 : 1;
+	free(numbers);
+	return 0;
+}
+
+static int publish_line(struct store *store, const char *directory, uint64_t generation,
+			const char *line)
+{
+	char name[24];
+	char *text = NULL;
+	int r = trust_sign(store->trust, line, &text);
+
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "%" PRIu64, generation);
+	r = record_publish(store->control_fd, directory, name, text);
+	free(text);
+	return r;
+}
+
+static int publish_key(struct store *store, struct key_record *record, const struct dek *dek)
+{
+	char directory[CONTROL_NAME_SIZE];
+	char *line = NULL;
+	int r;
+
+	key_directory(&record->dek, directory);
+	r = next_generation(store, directory, &record->generation);
+	if (r < 0)
+		return r;
+	if (record->created_s == 0)
+		record->created_s = time(NULL);
+	r = kms_authenticate_record(dek, record);
+	if (r == 0)
+		r = key_record_encode(record, &line);
+	if (r == 0)
+		r = publish_line(store, directory, record->generation, line);
+	free(line);
+	return r;
+}
+
+static int pin_key(struct store *store, const struct key_record *record, bool is_made_here)
+{
+	struct dek_pin pin = {
+		.is_trusted = is_made_here,
+		.is_made_here = is_made_here,
+		.generation = record->generation,
+		.snapshot = record->snapshot,
+		.period_start_s = record->period_start_s,
+	};
+
+	memcpy(pin.commitment, record->commitment, sizeof(pin.commitment));
+	return trust_pin_dek(store->trust, &record->volume, &record->dek, &pin);
+}
+
+int store_publish_new_dek(struct store *store, struct key_record *record, struct dek *dek)
+{
+	CLEANUP(own_credentials_restore)
+	struct own_credentials saved = own_credentials_take();
+	int r = publish_key(store, record, dek);
+
+	(void)saved;
+	if (r == 0)
+		r = pin_key(store, record, true);
+	if (r == 0)
+		r = take_note(store, record, true);
+	return r < 0 ? r : dek_ring_insert(store->deks, dek);
+}
+
+/* The note of a DEK that was opened past the ring. */
+static int need_note(struct store *store, const struct uuid *dek_id)
+{
+	struct key_record record;
+	enum trust_origin origin;
+	struct uuid snapshot;
+	int r;
+
+	if (store_dek_snapshot(store, dek_id, &snapshot))
+		return 0;
+	r = store_key_record(store, dek_id, &record, &origin);
+	if (r < 0)
+		return r;
+	r = take_note(store, &record, trust_origin_is_trusted(origin));
+	key_record_free(&record);
+	return r;
+}
+
+/* This host's signature would make a data key that it does not trust look like one of its own. */
+static int check_rewrap(struct store *store, const struct dek *dek)
+{
+	int r;
+
+	if (!store->is_writable)
+		return -EROFS;
+	r = need_note(store, dek_id(dek));
+	return r < 0 ? r : check_trust(store, dek);
+}
+
+int store_publish_key_record(struct store *store, struct key_record *record, const struct dek *dek)
+{
+	CLEANUP(own_credentials_restore)
+	struct own_credentials saved = own_credentials_take();
+	int r = check_rewrap(store, dek);
+
+	(void)saved;
+	if (r == 0)
+		r = publish_key(store, record, dek);
+	if (r == 0)
+		r = pin_key(store, record, false);
+	return r < 0 ? r : take_note(store, record, true);
+}
+
+int store_publish_volume_record(struct store *store, struct volume_record *record)
+{
+	CLEANUP(own_credentials_restore)
+	struct own_credentials saved = own_credentials_take();
+	char *line = NULL;
+	int r;
+
+	(void)saved;
+	if (!store->is_writable)
+		return -EROFS;
+	r = next_generation(store, "volume", &record->generation);
+	if (r == 0)
+		r = volume_record_encode(record, &line);
+	if (r == 0)
+		r = publish_line(store, "volume", record->generation, line);
+	free(line);
+	return r < 0 ? r : trust_pin_volume(store->trust, record, NULL);
+}
