@@ -145,7 +145,7 @@ static int set_path(struct directories *directories, struct directory *directory
 	char *path = NULL;
 
 	if (!below)
-		return -ESTALE;
+		return -ENOENT;
 	if (asprintf(&path, "%s%s%s", root, *root && *below ? "/" : "", below) < 0)
 		path = NULL;
 	free(below);
@@ -170,14 +170,14 @@ static void fill_place(const struct directories *directories, const struct direc
 	};
 }
 
-/* Pin an open directory.  -ENOENT: it is not open. */
+/* Pin an open directory.  -EUNATCH: it is not open. */
 static int pin_open(struct directories *directories, struct node *node, struct place *ret_place)
 {
 	struct directory *directory = node->directory;
 	int r = 0;
 
 	if (!directory || directory->fd < 0)
-		return -ENOENT;
+		return -EUNATCH;
 	if (directory->path_age != directories->age)
 		r = set_path(directories, directory);
 	if (r < 0)
@@ -288,7 +288,7 @@ int directory_get(struct directories *directories, struct node *node, struct pla
 	int r = pin_open(directories, node, ret_place);
 
 	pthread_mutex_unlock(&directories->lock);
-	if (r != -ENOENT)
+	if (r != -EUNATCH)
 		return r;
 	r = nodes_location(directories->nodes, node, &parent_node, backing);
 	if (r < 0)

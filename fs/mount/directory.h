@@ -21,7 +21,7 @@ MUST_CHECK int directories_create(struct nodes *nodes, const struct place *root,
 				  struct directories **ret_directories);
 void directories_free(struct directories *directories);
 
-/* The place of a directory node, until directory_put().  -ESTALE: it is not what it was, or has no name any more. */
+/* The place of a directory node, until directory_put().  -ESTALE: it is not what it was; -ENOENT: it was removed. */
 MUST_CHECK int directory_get(struct directories *directories, struct node *node,
 			     struct place *ret_place);
 void directory_put(struct directories *directories, struct node *node);

@@ -375,7 +375,7 @@ void nodes_release(struct nodes *nodes, struct node *node)
 int nodes_location(struct nodes *nodes, const struct node *node, struct node **ret_parent,
 		   char backing[static BACKING_NAME_SIZE])
 {
-	int r = -ESTALE;
+	int r = -ENOENT;
 
 	pthread_mutex_lock(&nodes->lock);
 	if (node->names) {

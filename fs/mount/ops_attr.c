@@ -270,7 +270,7 @@ static int setattr(struct mount *mount, fuse_ino_t id, const struct stat *attr, 
 		return -ENOMEM;
 	int r = setattr_named(mount, id, open, attr, valid);
 
-	if (r == -ESTALE && open)
+	if (r == -ENOENT && open)
 		r = setattr_unnamed(mount, open, attr, valid);
 	int closed = open_file_unpin(mount->files, open);
 

@@ -153,7 +153,7 @@ void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
 	struct mount *mount = mount_of(req);
 	int r = open_node(mount, id, info);
 
-	if (r == -ESTALE)
+	if (r == -ENOENT)
 		r = open_unnamed(mount, id, info);
 	if (r < 0) {
 		reply_failure(req, r, nodes_find(mount->nodes, id));

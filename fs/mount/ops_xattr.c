@@ -54,8 +54,9 @@ static ssize_t get(struct mount *mount, fuse_ino_t id, const char *name, uint8_t
 	CLEANUP(scope_leave) struct scope scope = SCOPE_NONE;
 	int r = scope_target(&scope, mount, id);
 
+	/* An open file without a name cannot be asked below; what it had died with its name. */
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? -ENODATA : r;
 	/* Asked before every write to a cached file: answered without going below. */
 	if (is_capability(name) && node_has(scope.node, NODE_HAS_NO_CAPABILITY))
 		return -ENODATA;
@@ -73,7 +74,7 @@ static ssize_t list(struct mount *mount, fuse_ino_t id, uint8_t *names, size_t s
 	int r = scope_target(&scope, mount, id);
 
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? 0 : r;
 	struct xattr_target target = target_of(&scope);
 
 	return xattr_list(&target, (char *)names, size);
@@ -134,7 +135,7 @@ int ops_drop_capability(struct mount *mount, struct open_file *open)
 	int r = remove_attribute(mount, open->node->id, CAPABILITY);
 
 	/* Without a name nobody can run it; without attributes below there is none. */
-	if (r < 0 && r != -ENODATA && r != -EOPNOTSUPP && r != -ESTALE)
+	if (r < 0 && r != -ENODATA && r != -EOPNOTSUPP && r != -ENOENT)
 		return r;
 	node_set(open->node, NODE_HAS_NO_CAPABILITY);
 	return 0;
