@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configuration, trust and KEKs of a mount or a command. */
+#include "fs/access.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "meta/exit_code.h"
+
+#define KEY_SETTINGS_MAX 64
+
+void access_init(struct access *access)
+{
+	memset(access, 0, sizeof(*access));
+	access->backing_fd = -1;
+}
+
+void access_close(struct access *access)
+{
+	kms_close(access->kms);
+	trust_close(access->trust);
+	config_free(access->config);
+	free(access->backing);
+	if (access->backing_fd >= 0)
+		close(access->backing_fd);
+	access_init(access);
+}
+
+__attribute__((format(printf, 4, 5))) static int access_fail(struct store_error *reterr, int code,
+							     int exit_code, const char *format, ...)
+{
+	va_list arguments;
+
+	memset(reterr, 0, sizeof(*reterr));
+	reterr->code = code;
+	reterr->exit_code = exit_code;
+	va_start(arguments, format);
+	vsnprintf(reterr->text, sizeof(reterr->text), format, arguments);
+	va_end(arguments);
+	return code;
+}
+
+static void access_advise(struct store_error *reterr, const char *advice)
+{
+	snprintf(reterr->advice, sizeof(reterr->advice), "%s", advice);
+}
+
+static int key_exit_code(int error, enum key_state state)
+{
+	switch (state) {
+	case KEY_STATE_DISABLED:
+	case KEY_STATE_PENDING_DELETION:
+		return EXIT_KEY_DISABLED;
+	case KEY_STATE_DELETED:
+		return EXIT_KEY_DELETED;
+	case KEY_STATE_DENIED:
+		return EXIT_KEY_DENIED;
+	case KEY_STATE_UNREACHABLE:
+		return EXIT_UNREACHABLE;
+	case KEY_STATE_CREDENTIALS_EXPIRED:
+		return EXIT_CREDENTIALS;
+	default:
+		return error == -EACCES ? EXIT_KEY_DENIED : exit_code_from_errno(error);
+	}
+}
+
+int access_key_error(int error, const struct kms_error *key_error, struct store_error *reterr)
+{
+	access_fail(reterr, error, key_exit_code(error, key_error->state), "%s",
+		    key_error->text[0] == '\0' ? strerror(-error) : key_error->text);
+	access_advise(reterr, key_error->advice);
+	return error;
+}
+
+int access_open_config(struct access *access, const struct access_options *options,
+		       struct store_error *reterr)
+{
+	struct config_error config_error = { "" };
+	int r = config_load(options->config_file, &access->config, &config_error);
+
+	if (r < 0)
+		return access_fail(reterr, r, EXIT_USAGE, "%s", config_error.text);
+	access->options = *options;
+	for (size_t i = 0; i < options->setting_count; i++) {
+		const struct access_setting *setting = &options->settings[i];
+
+		r = config_set(access->config, setting->key, setting->value, &config_error);
+		if (r < 0)
+			return access_fail(reterr, r, EXIT_USAGE, "%s", config_error.text);
+	}
+	return 0;
+}
+
+int access_open_trust(struct access *access, struct store_error *reterr)
+{
+	const char *name = access->volume_name;
+	struct trust_options options = {
+		.state_dir = config_state_dir(access->config),
+		.requires_trusted_origin = config_bool(access->config, name,
+						       "require_trusted_origin"),
+	};
+
+	if (access->trust != NULL)
+		return 0;
+	options.trusted_writers = config_list(access->config, name, "trusted_writers",
+					      &options.trusted_writer_count);
+	return trust_open(&options, &access->trust, reterr);
+}
+
+int access_open_backing(struct access *access, const char *path, struct store_error *reterr)
+{
+	struct stat stat;
+
+	access->backing = realpath(path, NULL);
+	if (access->backing == NULL)
+		return access_fail(reterr, -errno, EXIT_NO_VOLUME, "%s: %s", path, strerror(errno));
+	access->backing_fd = open(access->backing, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (access->backing_fd < 0 || fstat(access->backing_fd, &stat) != 0)
+		return access_fail(reterr, -errno, errno == ENOTDIR ? EXIT_NO_VOLUME : EXIT_STORAGE,
+				   "%s: %s", path, strerror(errno));
+	if (access->volume_name == NULL)
+		access->volume_name = config_volume_by_backing(access->config, access->backing);
+	return access_open_trust(access, reterr);
+}
+
+/* ---- KEKs --------------------------------------------------------------------------------- */
+
+int access_check_key(const struct config *config, const char *volume_name, const char *uri,
+		     struct store_error *reterr)
+{
+	if (strncmp(uri, "keyring:", strlen("keyring:")) != 0 ||
+	    !config_bool(config, volume_name, "require_cmk"))
+		return 0;
+	access_fail(reterr, -EPERM, EXIT_POLICY, "%s: require_cmk refuses the embedded keyring",
+		    uri);
+	access_advise(reterr, "name a key of a key service with --key URI");
+	return -EPERM;
+}
+
+int access_with_key(const struct config *config, const char *uri,
+		    int (*use)(void *arg, const struct kms_config *kms_config,
+			       struct kms_error *reterr),
+		    void *arg, struct kms_error *reterr)
+{
+	const char *section = config_key_by_uri(config, uri);
+	size_t count = 0;
+	const struct config_setting *found = section == NULL
+						     ? NULL
+						     : config_key_settings(config, section, &count);
+	struct kms_setting settings[KEY_SETTINGS_MAX];
+	const struct kms_config kms_config = {
+		.uri = uri,
+		.section = section,
+		.settings = settings,
+		.setting_count = count,
+	};
+
+	if (count > KEY_SETTINGS_MAX)
+		return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN,
+				"[key \"%s\"]: more than %d settings", section, KEY_SETTINGS_MAX);
+	for (size_t i = 0; i < count; i++)
+		settings[i] = (struct kms_setting){ found[i].name, found[i].value };
+	return use(arg, &kms_config, reterr);
+}
+
+static int add_key(void *arg, const struct kms_config *kms_config, struct kms_error *reterr)
+{
+	return kms_add_key(arg, kms_config, reterr);
+}
+
+int access_add_key(const struct config *config, struct kms *kms, const char *uri,
+		   struct kms_error *reterr)
+{
+	return access_with_key(config, uri, add_key, kms, reterr);
+}
+
+/* Keys that were named for this run: a mistake in one is an error. */
+static int add_named_keys(struct access *access, struct kms_error *reterr)
+{
+	const struct config *config = access->config;
+	const char *key = config_text(config, access->volume_name, "key");
+	size_t count = 0;
+	const char *const *alternates = config_list(config, access->volume_name, "alternate_key",
+						    &count);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config_key_count(config); i++) {
+		size_t setting_count = 0;
+		const struct config_setting *settings =
+			config_key_settings(config, config_key_name(config, i), &setting_count);
+
+		if (setting_count > 0)
+			r = access_add_key(config, access->kms, settings[0].value, reterr);
+	}
+	if (r == 0 && key != NULL)
+		r = access_add_key(config, access->kms, key, reterr);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = access_add_key(config, access->kms, alternates[i], reterr);
+	for (size_t i = 0; r == 0 && i < access->options.key_count; i++)
+		r = access_add_key(config, access->kms, access->options.keys[i], reterr);
+	return r;
+}
+
+static bool file_exists(const char *path)
+{
+	struct stat stat;
+
+	return lstat(path, &stat) == 0;
+}
+
+/*
+ * Keys that this host remembers, and its keyring.  One that cannot be used any more (a keyring that
+ * was moved, a provider that is no longer built in) must not keep the others from working: whoever
+ * needs it gets the message that no key is configured for a slot.
+ */
+static void add_remembered_keys(struct access *access)
+{
+	struct kek_list keks = { 0 };
+	struct kms_error ignored;
+	char *keyring = NULL;
+	char *uri = NULL;
+
+	if (trust_list_keks(access->trust, &keks) == 0) {
+		for (size_t i = 0; i < keks.count; i++)
+			if (keks.entries[i].uri != NULL)
+				(void)!access_add_key(access->config, access->kms,
+						      keks.entries[i].uri, &ignored);
+		kek_list_free(&keks);
+	}
+	if (config_state_path(access->config, access->volume_name, "keyring", "keyring",
+			      &keyring) == 0) {
+		if (file_exists(keyring) && asprintf(&uri, "keyring://%s", keyring) >= 0) {
+			(void)!access_add_key(access->config, access->kms, uri, &ignored);
+			free(uri);
+		}
+		free(keyring);
+	}
+}
+
+int access_open_kms(struct access *access, struct store_error *reterr)
+{
+	const char *name = access->volume_name;
+	const char *role = config_text(access->config, name, "role");
+	const int64_t timeout_s = config_duration_s(access->config, name, "key_timeout");
+	const struct kms_options options = {
+		.key_timeout_ms = timeout_s < 0 || timeout_s > UINT32_MAX / 1000
+					  ? UINT32_MAX
+					  : (uint32_t)timeout_s * 1000,
+		.is_write_only = role != NULL && strcmp(role, "write-only") == 0,
+		.recovery_key = access->options.recovery_key,
+	};
+	struct kms_error key_error = { 0 };
+	int r = kms_open(&options, &access->kms, &key_error);
+
+	if (r < 0)
+		return access_key_error(r, &key_error, reterr);
+	r = add_named_keys(access, &key_error);
+	if (r < 0)
+		return access_key_error(r, &key_error, reterr);
+	add_remembered_keys(access);
+	return 0;
+}
+
+/* ---- What the configuration says about a volume --------------------------------------------- */
+
+static int read_file(const char *path, char **ret_text)
+{
+	char *text = calloc(1, VOLUME_PEM_SIZE_MAX + 1);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t n = 0;
+
+	if (text == NULL || fd < 0) {
+		const int error = text == NULL ? -ENOMEM : -errno;
+
+		free(text);
+		if (fd >= 0)
+			close(fd);
+		return error;
+	}
+	while (used < VOLUME_PEM_SIZE_MAX &&
+	       (n = read(fd, text + used, VOLUME_PEM_SIZE_MAX - used)) > 0)
+		used += (size_t)n;
+	close(fd);
+	if (n < 0 || used == VOLUME_PEM_SIZE_MAX) {
+		free(text);
+		return n < 0 ? -EIO : -EFBIG;
+	}
+	*ret_text = text;
+	return 0;
+}
+
+int access_add_recovery_key(struct access *access, const char *path, struct volume_record *record,
+			    struct store_error *reterr)
+{
+	struct kms_error key_error = { 0 };
+	struct kms_key_info info;
+	char *absolute = realpath(path, NULL);
+	char *uri = NULL;
+	char *pem = NULL;
+	int r = 0;
+
+	if (absolute == NULL)
+		return access_fail(reterr, -errno, EXIT_USAGE, "recovery key %s: %s", path,
+				   strerror(errno));
+	r = read_file(absolute, &pem);
+	if (r < 0 || asprintf(&uri, "recovery://%s", absolute) < 0) {
+		free(absolute);
+		free(pem);
+		return access_fail(reterr, r < 0 ? r : -ENOMEM, EXIT_USAGE, "recovery key %s: %s",
+				   path, strerror(r < 0 ? -r : ENOMEM));
+	}
+	r = access_add_key(access->config, access->kms, uri, &key_error);
+	if (r == 0)
+		r = kms_describe(access->kms, uri, &info, &key_error);
+	if (r < 0)
+		access_key_error(r, &key_error, reterr);
+	else
+		r = volume_record_add_recovery_key(record, info.key_id, pem);
+	free(absolute);
+	free(pem);
+	free(uri);
+	return r;
+}
+
+static int expect_recovery_keys(struct access *access, struct volume_record *expected,
+				unsigned *fields, struct store_error *reterr)
+{
+	size_t count = 0;
+	const char *const *files = config_list(access->config, access->volume_name, "recovery_key",
+					       &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const int r = access_add_recovery_key(access, files[i], expected, reterr);
+
+		if (r < 0)
+			return r;
+	}
+	if (config_is_set(access->config, access->volume_name, "recovery_key"))
+		*fields |= VOLUME_FIELD_RECOVERY_KEYS;
+	return 0;
+}
+
+/* Entries are UUID=NAME. */
+static int expect_plaintext(const struct access *access, struct volume_record *expected,
+			    unsigned *fields, struct store_error *reterr)
+{
+	size_t count = 0;
+	const char *const *entries = config_list(access->config, access->volume_name,
+						 "plaintext_snapshots", &count);
+
+	for (size_t i = 0; i < count; i++) {
+		char id_text[UUID_TEXT_SIZE] = "";
+		struct uuid id;
+		const char *equals = strchr(entries[i], '=');
+
+		if (equals == NULL || (size_t)(equals - entries[i]) != UUID_TEXT_SIZE - 1)
+			return access_fail(reterr, -EINVAL, EXIT_USAGE,
+					   "plaintext_snapshots: %s is not UUID=NAME", entries[i]);
+		memcpy(id_text, entries[i], UUID_TEXT_SIZE - 1);
+		if (uuid_parse(id_text, &id) < 0 ||
+		    volume_record_add_plaintext(expected, &id, equals + 1) < 0)
+			return access_fail(reterr, -EINVAL, EXIT_USAGE,
+					   "plaintext_snapshots: %s is not UUID=NAME", entries[i]);
+	}
+	if (config_is_set(access->config, access->volume_name, "plaintext_snapshots"))
+		*fields |= VOLUME_FIELD_PLAINTEXT;
+	return 0;
+}
+
+static bool text_is(const char *text, const char *word)
+{
+	return text != NULL && strcmp(text, word) == 0;
+}
+
+/* The settings that have one value each. */
+static void expect_values(const struct access *access, struct volume_record *expected,
+			  unsigned *fields)
+{
+	const struct config *config = access->config;
+	const char *name = access->volume_name;
+	const char *key = config_text(config, name, "key");
+
+	if (config_is_set(config, name, "encryption")) {
+		expected->is_encrypted = text_is(config_text(config, name, "encryption"), "on");
+		*fields |= VOLUME_FIELD_ENCRYPTION;
+	}
+	if (key != NULL && config_is_set(config, name, "key")) {
+		snprintf(expected->default_key, sizeof(expected->default_key), "%s", key);
+		*fields |= VOLUME_FIELD_DEFAULT_KEY;
+	}
+	if (config_is_set(config, name, "names")) {
+		expected->has_encrypted_names = text_is(config_text(config, name, "names"),
+							"encrypted");
+		*fields |= VOLUME_FIELD_NAMES;
+	}
+	if (config_is_set(config, name, "block_size")) {
+		expected->block_size = (uint32_t)config_size(config, name, "block_size");
+		*fields |= VOLUME_FIELD_BLOCK_SIZE;
+	}
+	if (config_is_set(config, name, "snapshot_depth")) {
+		expected->snapshot_depth = (unsigned)config_number(config, name, "snapshot_depth");
+		*fields |= VOLUME_FIELD_DEPTH;
+	}
+	if (config_is_set(config, name, "seal_on")) {
+		const char *seal_on = config_text(config, name, "seal_on");
+
+		expected->seal_on = text_is(seal_on, "rename")    ? SEAL_ON_RENAME
+				    : text_is(seal_on, "unmount") ? SEAL_ON_UNMOUNT
+								  : SEAL_ON_COMMAND;
+		*fields |= VOLUME_FIELD_SEAL_ON;
+	}
+	if (config_is_set(config, name, "delete_sealed")) {
+		expected->delete_sealed = text_is(config_text(config, name, "delete_sealed"),
+						  "mount")
+						  ? DELETE_SEALED_MOUNT
+						  : DELETE_SEALED_COMMAND;
+		*fields |= VOLUME_FIELD_DELETE_SEALED;
+	}
+}
+
+static int expect_volume(struct access *access, struct volume_record *expected, unsigned *fields,
+			 struct store_error *reterr)
+{
+	const char *id = config_text(access->config, access->volume_name, "volume_id");
+	int r = 0;
+
+	if (id != NULL) {
+		if (uuid_parse(id, &expected->volume) < 0)
+			return access_fail(reterr, -EINVAL, EXIT_USAGE, "volume_id: %s is no UUID",
+					   id);
+		*fields |= VOLUME_FIELD_VOLUME;
+	}
+	expect_values(access, expected, fields);
+	r = expect_recovery_keys(access, expected, fields, reterr);
+	return r < 0 ? r : expect_plaintext(access, expected, fields, reterr);
+}
+
+int access_expected(struct access *access, struct volume_record *ret_record, unsigned *ret_fields,
+		    struct store_error *reterr)
+{
+	struct volume_record expected = { 0 };
+	unsigned fields = 0;
+	const int r = expect_volume(access, &expected, &fields, reterr);
+
+	if (r < 0) {
+		volume_record_free(&expected);
+		return r;
+	}
+	*ret_record = expected;
+	*ret_fields = fields;
+	return 0;
+}
+
+int access_open_store(struct access *access, const struct store_options *options,
+		      struct store **ret_store, struct store_error *reterr)
+{
+	const char *role = config_text(access->config, access->volume_name, "role");
+	struct volume_record expected = { 0 };
+	unsigned fields = 0;
+	struct store_options complete = *options;
+	int r = access_expected(access, &expected, &fields, reterr);
+
+	if (r == 0) {
+		complete.trust = access->trust;
+		complete.kms = access->kms;
+		complete.is_write_only = text_is(role, "write-only");
+		complete.expected = fields == 0 ? NULL : &expected;
+		complete.expected_fields = fields;
+		complete.default_key = (fields & VOLUME_FIELD_DEFAULT_KEY) != 0
+					       ? expected.default_key
+					       : NULL;
+		r = store_open(access->backing_fd, &complete, ret_store, reterr);
+	}
+	volume_record_free(&expected);
+	return r;
+}
