@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every command and its options: what the rows of the table in fs/main.c point at. */
+#ifndef SNAPCRYPT_FS_CMD_COMMANDS_H
+#define SNAPCRYPT_FS_CMD_COMMANDS_H
+
+#include "fs/cmd/command.h"
+
+int cmd_init(struct invocation *invocation);
+int cmd_mount(struct invocation *invocation);
+int cmd_umount(struct invocation *invocation);
+int cmd_status(struct invocation *invocation);
+int cmd_check_mounted(struct invocation *invocation);
+int cmd_snapshot_list(struct invocation *invocation);
+int cmd_snapshot_show(struct invocation *invocation);
+int cmd_snapshot_create(struct invocation *invocation);
+int cmd_keys_list(struct invocation *invocation);
+int cmd_keys_show(struct invocation *invocation);
+int cmd_keys_test(struct invocation *invocation);
+int cmd_keys_set_default(struct invocation *invocation);
+int cmd_keys_trust(struct invocation *invocation);
+int cmd_keyring_init(struct invocation *invocation);
+int cmd_keyring_list(struct invocation *invocation);
+int cmd_keyring_add(struct invocation *invocation);
+int cmd_keyring_enable(struct invocation *invocation);
+int cmd_keyring_disable(struct invocation *invocation);
+int cmd_keyring_delete(struct invocation *invocation);
+int cmd_volume_show(struct invocation *invocation);
+int cmd_volume_trust(struct invocation *invocation);
+int cmd_config_show(struct invocation *invocation);
+int cmd_config_check(struct invocation *invocation);
+int cmd_version(struct invocation *invocation);
+int cmd_completion(struct invocation *invocation);
+
+extern const struct option_spec options_init[];
+extern const struct option_spec options_mount[];
+extern const struct option_spec options_umount[];
+extern const struct option_spec options_snapshot_list[];
+extern const struct option_spec options_snapshot_create[];
+extern const struct option_spec options_keys_list[];
+extern const struct option_spec options_keys_test[];
+extern const struct option_spec options_keyring_init[];
+extern const struct option_spec options_keyring_delete[];
+extern const struct option_spec options_config_show[];
+extern const struct option_spec options_yes[];
+
+/* Every command that this version has; the last row has no name.  In fs/main.c. */
+extern const struct command commands[];
+
+#endif

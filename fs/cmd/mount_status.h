@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a mount tells `status` about itself. */
+#ifndef SNAPCRYPT_FS_CMD_MOUNT_STATUS_H
+#define SNAPCRYPT_FS_CMD_MOUNT_STATUS_H
+
+#include <stdbool.h>
+
+#include "fs/document.h"
+#include "fs/mount/mount.h"
+
+struct mount_status_source {
+	struct mount *mount;
+	const struct mount_options *options;
+	bool is_write_only;
+};
+
+/* Callbacks of struct control_options; ARG is a struct mount_status_source. */
+void mount_status_fill(void *arg, struct json_object *mount, struct json_object *keys);
+void mount_status_probe(void *arg);
+
+#endif
