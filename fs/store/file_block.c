@@ -289,11 +289,12 @@ bool slots_copy(struct file *file, uint64_t index, uint32_t start, uint8_t *data
 void plain_forget(struct file *file)
 {
 	const size_t block_size = file->layout->block_size;
+	size_t used = file->size_high < block_size ? (size_t)file->size_high : block_size;
 
-	block_put(TAKE(file->tail), block_size, block_size);
+	block_put(TAKE(file->tail), block_size, used);
 	file->has_tail = false;
 	for (size_t i = 0; i < FILE_SLOT_COUNT; i++) {
-		block_put(file->slots[i].plain, block_size, block_size);
+		block_put(file->slots[i].plain, block_size, used);
 		file->slots[i] = (struct block_slot){ 0 };
 	}
 }

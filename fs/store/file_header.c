@@ -85,7 +85,6 @@ int file_make_sparse(struct file *file)
 	if (file->covered_size > 0 && fdatasync(file->fd) < 0)
 		return -errno;
 	file->header.is_sparse = true;
-	file->may_tear = true;
 	return 0;
 }
 

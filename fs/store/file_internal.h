@@ -86,13 +86,13 @@ struct file {
 	bool is_encrypted;
 	bool is_writable;
 	bool needs_entry_sync; /* made in this session, its directory entry not yet synced */
-	bool may_tear;         /* writes over existing data may run out of space */
 	int failure; /* what is in place is not what was acknowledged: every call gives this */
 
 	struct header header;
 	struct dek *dek;
 	struct aead_key *key;
 	atomic_uint_fast64_t size;
+	uint64_t size_high;   /* the largest size so far: what block buffers hold at most */
 	uint64_t sealed_size; /* with what is pending in the journal */
 	uint64_t seal_count;
 
@@ -149,10 +149,11 @@ void registry_remove(struct file *file);
 /* ---- file_load.c: what a file is ------------------------------------------------------------ */
 
 /*
- * Read header and size of the file open at file->fd, check both and the last block as far as
+ * Read the header of the file open at file->fd, of which ST was just read, check it and the last block as far as
  * ACCESS needs it.  A file to be truncated may be unterminated; -ENODATA: it has no header.
  */
-MUST_CHECK int file_load(struct file *file, const struct file_open_options *options);
+MUST_CHECK int file_load(struct file *file, const struct file_open_options *options,
+			 const struct stat *st);
 
 /* Give a writer on another mount time to finish. */
 void wait_for_writer(void);
@@ -243,6 +244,9 @@ void slots_forget(struct file *file, uint64_t first, uint64_t last);
 void slots_offer(struct file *file, uint64_t index, uint32_t fill, uint8_t **plain);
 /* Copy from a slot; false: not there. */
 bool slots_copy(struct file *file, uint64_t index, uint32_t start, uint8_t *data, size_t size);
+
+/* Can a write over existing data run out of space and tear it? */
+bool may_tear(struct file *file);
 
 /* Wipe every plaintext in memory; it is read again when needed.  File locked for writing. */
 void plain_forget(struct file *file);

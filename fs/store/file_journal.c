@@ -47,7 +47,7 @@ static int reserve(struct file *file, const struct journal_change *change)
 {
 	bool is_longer = change->offset + change->data.size > file->sealed_size;
 
-	if (change->data.size == 0 || (!is_longer && !file->may_tear))
+	if (change->data.size == 0 || (!is_longer && !may_tear(file)))
 		return 0;
 	if (fallocate(file->fd, FALLOC_FL_KEEP_SIZE, (off_t)change->offset,
 		      (off_t)change->data.size) == 0)

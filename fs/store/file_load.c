@@ -23,17 +23,14 @@ struct beginning {
 	bool has_all;
 };
 
-static int read_beginning(struct file *file, struct beginning *ret_beginning)
+static int read_beginning(struct file *file, const struct stat *st, struct beginning *ret_beginning)
 {
 	struct thread_buffers *buffers = thread_buffers(file->layout);
-	struct stat st;
+	uint64_t sealed_size = (uint64_t)st->st_size;
 
 	if (!buffers)
 		return -ENOMEM;
-	if (fstat(file->fd, &st) < 0)
-		return -errno;
 
-	uint64_t sealed_size = (uint64_t)st.st_size;
 	bool is_small = sealed_size <= SMALL_FILE_SIZE + LAYOUT_EMPTY_FILE_SIZE &&
 			sealed_size < HEADER_SIZE + (uint64_t)file->layout->sealed_block_size;
 	ssize_t n = read_all(file->fd, buffers->sealed, is_small ? sealed_size : HEADER_SIZE, 0);
@@ -44,7 +41,7 @@ static int read_beginning(struct file *file, struct beginning *ret_beginning)
 		.data = buffers->sealed,
 		.size = (size_t)n,
 		.sealed_size = sealed_size,
-		.changed = st.st_ctim,
+		.changed = st->st_ctim,
 		.has_all = is_small && (uint64_t)n == sealed_size,
 	};
 	return 0;
@@ -101,6 +98,8 @@ static bool take_size(struct file *file, uint64_t sealed_size)
 	file->sealed_size = sealed_size;
 	file->size = layout_plain_size(file->layout, sealed_size, &is_terminated);
 	file->seal_count = layout_block_count(file->layout, file->size);
+	if (file->size_high < file->size)
+		file->size_high = file->size;
 	return is_terminated;
 }
 
@@ -199,7 +198,7 @@ static int settle(const struct file *file, const struct beginning *beginning)
 		return 0;
 	int r = journal_settle(store_journal(file->store), file->header.object_id);
 
-	if (r != 0)
+	if (r != 0 || !store_recovery(file->store))
 		return r;
 	if (fstat(file->fd, &st) < 0)
 		return -errno;
@@ -210,11 +209,11 @@ static int settle(const struct file *file, const struct beginning *beginning)
 
 /* 1: the file has changed meanwhile, read it again.  *reterr_fault: what is wrong with a header or a size, a static text; NULL: the last block. */
 static int load_once(struct file *file, const struct file_open_options *options,
-		     const char **reterr_fault)
+		     const struct stat *st, const char **reterr_fault)
 {
 	struct beginning beginning;
 	uint8_t header[HEADER_SIZE];
-	int r = read_beginning(file, &beginning);
+	int r = read_beginning(file, st, &beginning);
 
 	*reterr_fault = "no header";
 	if (r < 0)
@@ -238,6 +237,14 @@ static int load_once(struct file *file, const struct file_open_options *options,
 	return options->is_truncating ? 0 : check_end(file, options, &beginning);
 }
 
+static int load_again(struct file *file, const struct file_open_options *options,
+		      const char **reterr_fault)
+{
+	struct stat st;
+
+	return fstat(file->fd, &st) < 0 ? -errno : load_once(file, options, &st, reterr_fault);
+}
+
 static void report_fault(struct file *file, const char *fault)
 {
 	if (fault)
@@ -246,18 +253,18 @@ static void report_fault(struct file *file, const char *fault)
 		block_report(file, tail_index(file));
 }
 
-int file_load(struct file *file, const struct file_open_options *options)
+int file_load(struct file *file, const struct file_open_options *options, const struct stat *st)
 {
 	const char *fault = NULL;
-	int r = load_once(file, options, &fault);
+	int r = load_once(file, options, st, &fault);
 
 	for (unsigned i = 0; i < REREAD_COUNT && r == 1; i++)
-		r = load_once(file, options, &fault);
+		r = load_again(file, options, &fault);
 	/* A writer on another mount may have been at work between fstat() and pread(). */
 	for (unsigned i = 0; i < REREAD_COUNT && r == -EBADMSG && !store_is_writable(file->store);
 	     i++) {
 		wait_for_writer();
-		r = load_once(file, options, &fault);
+		r = load_again(file, options, &fault);
 	}
 	if (r == -EBADMSG || r == -ENOTSUP)
 		report_fault(file, fault);
@@ -271,7 +278,7 @@ int file_refresh(struct file *file)
 
 	pthread_rwlock_wrlock(&file->lock);
 	slots_forget(file, 0, UINT64_MAX);
-	int r = load_once(file, &options, &fault);
+	int r = load_again(file, &options, &fault);
 
 	pthread_rwlock_unlock(&file->lock);
 	return r;
@@ -282,7 +289,11 @@ int file_check_end(struct store *store, const struct dek *dek, int fd)
 	struct file file = { .store = store, .layout = store_layout(store), .fd = fd };
 	struct beginning beginning;
 	uint8_t header[HEADER_SIZE];
-	int r = read_beginning(&file, &beginning);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	int r = read_beginning(&file, &st, &beginning);
 
 	if (r < 0)
 		return r;

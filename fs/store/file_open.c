@@ -4,20 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fs/store/file_internal.h"
 #include "fs/store/name.h"
 #include "fs/store/xattr.h"
 #include "kms/crypto/random.h"
-
-#define ZFS_MAGIC      0x2fc12fc1
-#define BCACHEFS_MAGIC 0xca451a4e
 
 static char *join_path(const char *directory, const char *name)
 {
@@ -91,23 +86,6 @@ static void file_cleanup(struct file **file)
 		file_put(*file);
 }
 
-/* May a write over existing data run out of space? */
-static bool is_copy_on_write(int fd)
-{
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) < 0)
-		return true;
-	return fs.f_type == BTRFS_SUPER_MAGIC || fs.f_type == F2FS_SUPER_MAGIC ||
-	       fs.f_type == ZFS_MAGIC || fs.f_type == (__fsword_t)BCACHEFS_MAGIC;
-}
-
-static void set_writable(struct file *file)
-{
-	file->is_writable = true;
-	file->may_tear = file->header.is_sparse || is_copy_on_write(file->fd);
-}
-
 /* Never follows; does not wait for what somebody may have put in the file's place. */
 static int open_below(const struct place *parent, const char *backing, enum file_access access)
 {
@@ -120,15 +98,14 @@ static int open_below(const struct place *parent, const char *backing, enum file
 	return fd < 0 ? -errno : fd;
 }
 
-static int check_object(int fd, const struct stat *expected)
+static int check_object(int fd, const struct stat *expected, struct stat *ret_stat)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
+	if (fstat(fd, ret_stat) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(ret_stat->st_mode))
 		return -ESTALE;
-	if (expected && (st.st_dev != expected->st_dev || st.st_ino != expected->st_ino))
+	if (expected &&
+	    (ret_stat->st_dev != expected->st_dev || ret_stat->st_ino != expected->st_ino))
 		return -ESTALE;
 	return 0;
 }
@@ -147,10 +124,11 @@ static int write_new_header(struct file *file)
 		.volume = volume->volume,
 		.dek = *dek_id(file->dek),
 	};
-	int r = random_fill(file->header.object_id, sizeof(file->header.object_id));
+	uint8_t ids[HEADER_OBJECT_ID_SIZE + HEADER_CONTENT_ID_SIZE];
+	int r = random_fill(ids, sizeof(ids));
 
-	if (r == 0)
-		r = random_fill(file->header.content_id, sizeof(file->header.content_id));
+	memcpy(file->header.object_id, ids, HEADER_OBJECT_ID_SIZE);
+	memcpy(file->header.content_id, ids + HEADER_OBJECT_ID_SIZE, HEADER_CONTENT_ID_SIZE);
 	if (r == 0)
 		r = header_key(&file->header, file->dek, &file->key);
 	if (r == 0)
@@ -215,7 +193,7 @@ int file_create(const struct place *parent, const char *name, mode_t mode,
 		return r;
 	}
 	file->needs_entry_sync = true;
-	set_writable(file);
+	file->is_writable = true;
 	registry_add(file);
 	*ret_backing = backing;
 	*ret_file = TAKE(file);
@@ -281,15 +259,15 @@ static void take_history(struct file *file, const struct file_history *history)
 }
 
 static int load_opened(const struct place *parent, const char *backing,
-		       const struct file_open_options *options, struct file *file)
+		       const struct file_open_options *options, const struct stat *st,
+		       struct file *file)
 {
-	int r = file_load(file, options);
+	int r = file_load(file, options, st);
 	bool has_header = r != -ENODATA;
 
 	if (r < 0 && has_header)
 		return r;
-	if (options->access == FILE_WRITE)
-		set_writable(file);
+	file->is_writable = options->access == FILE_WRITE;
 	if (has_header)
 		take_history(file, options->history);
 	if (options->is_truncating)
@@ -308,6 +286,7 @@ int file_open(const struct place *parent, const char *backing,
 	      const struct file_open_options *options, struct file **ret_file)
 {
 	CLEANUP(file_cleanup) struct file *file = NULL;
+	struct stat st;
 	int r = check_options(parent, options);
 
 	if (r < 0)
@@ -318,11 +297,11 @@ int file_open(const struct place *parent, const char *backing,
 	file->fd = open_below(parent, backing, options->access);
 	if (file->fd < 0)
 		return file->fd;
-	r = check_object(file->fd, options->expected);
+	r = check_object(file->fd, options->expected, &st);
 	if (r < 0)
 		return r;
 	if (file->is_encrypted)
-		r = load_opened(parent, backing, options, file);
+		r = load_opened(parent, backing, options, &st, file);
 	else if (options->is_truncating && ftruncate(file->fd, 0) < 0)
 		r = -errno;
 	if (r < 0)
@@ -355,10 +334,11 @@ int file_moved(struct file *file, const char *path)
 static int reopen_writable(struct file *file, int fd)
 {
 	struct stat own;
+	struct stat st;
 
 	if (fstat(file->fd, &own) < 0)
 		return -errno;
-	int r = check_object(fd, &own);
+	int r = check_object(fd, &own, &st);
 
 	/* The number stays: whoever has asked for it may go on using it. */
 	if (r == 0 && dup3(fd, file->fd, O_CLOEXEC) < 0)
@@ -386,7 +366,7 @@ int file_make_writable(const struct place *parent, const char *backing, struct f
 		if (r == 0 && file->is_encrypted)
 			r = tail_load(file);
 		if (r == 0)
-			set_writable(file);
+			file->is_writable = true;
 	}
 	pthread_rwlock_unlock(&file->lock);
 	close(fd);

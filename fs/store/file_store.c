@@ -8,11 +8,31 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "fs/store/file_internal.h"
+
+#define ZFS_MAGIC      0x2fc12fc1
+#define BCACHEFS_MAGIC 0xca451a4e
+
+static bool is_copy_on_write(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return true;
+	return fs.f_type == BTRFS_SUPER_MAGIC || fs.f_type == F2FS_SUPER_MAGIC ||
+	       fs.f_type == ZFS_MAGIC || fs.f_type == (__fsword_t)BCACHEFS_MAGIC;
+}
+
+bool may_tear(struct file *file)
+{
+	return file->header.is_sparse || is_copy_on_write(file->fd);
+}
 
 int run_begin(struct file *file, struct sealed_run *run, uint64_t first, uint64_t new_size)
 {
@@ -79,7 +99,7 @@ static int take_image(struct file *file, const struct sealed_run *run, struct im
 
 	if (run->is_exact)
 		size = run->size;
-	else if (file->may_tear && begin < end)
+	else if (begin < end && may_tear(file))
 		size = end - begin < run->size ? (size_t)(end - begin) : run->size;
 	*ret_image = (struct image){ 0 };
 	if (size == 0)
@@ -211,5 +231,7 @@ int run_store(struct file *file, const struct sealed_run *run, const struct undo
 	file->seal_count += run->next - run->first;
 	file->sealed_size = sealed_size;
 	file->size = run->new_size;
+	if (file->size_high < run->new_size)
+		file->size_high = run->new_size;
 	return 0;
 }

@@ -164,7 +164,8 @@ static int write_batch(const struct batch *batch)
 
 	explicit_bzero(gathered, size);
 	free(gathered);
-	return r;
+	/* As much as fits: a failed write has changed nothing. */
+	return r < 0 ? write_each(batch) : 0;
 }
 
 static void release_batch(const struct batch *batch)
