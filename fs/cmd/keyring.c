@@ -280,9 +280,13 @@ int cmd_keyring_list(struct invocation *invocation)
 {
 	struct keyring_info *info = calloc(1, sizeof(*info));
 	struct kms_error error = { 0 };
+	struct session session;
 	char *path = NULL;
 	int r = absolute_path(invocation, operand(invocation, 0), &path);
 
+	session_init(&session, invocation);
+	if (r == 0)
+		r = open_memory(&session);
 	if (r == 0 && info == NULL)
 		r = fail(invocation, EXIT_FAILED, "out of memory");
 	if (r == 0 && keyring_file_list(path, info, &error) < 0)
@@ -291,6 +295,7 @@ int cmd_keyring_list(struct invocation *invocation)
 		print_list_json(path, info);
 	else if (r == 0)
 		r = print_list(invocation, path, info);
+	session_close(&session);
 	free(info);
 	free(path);
 	return r;

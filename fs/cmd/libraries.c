@@ -8,6 +8,7 @@
 #include "fs/cmd/libraries.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "meta/macros.h"
@@ -20,6 +21,13 @@ static const struct {
 	{ "curl", "curl_version" },         { "json-c", "json_c_version" },
 	{ "sqlite", "sqlite3_libversion" }, { "smartcols", "scols_get_library_version" },
 };
+
+/* "libcurl/7.88.1 OpenSSL/..." is 7.88.1. */
+static void copy_number(const char *text, char version[static 32])
+{
+	text += strcspn(text, "0123456789");
+	snprintf(version, 32, "%.*s", (int)strcspn(text, " "), text);
+}
 
 size_t libraries_list(struct library libraries[static LIBRARIES_MAX])
 {
@@ -43,8 +51,10 @@ size_t libraries_list(struct library libraries[static LIBRARIES_MAX])
 			memcpy(&ask, &symbol, sizeof(ask));
 			version = ask(0);
 		}
-		if (version != NULL)
-			libraries[count++] = (struct library){ questions[i].name, version };
+		if (version == NULL)
+			continue;
+		libraries[count].name = questions[i].name;
+		copy_number(version, libraries[count++].version);
 	}
 	return count;
 }

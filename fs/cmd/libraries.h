@@ -9,7 +9,7 @@
 
 struct library {
 	const char *name;
-	const char *version;
+	char version[32];
 };
 
 /* Fill those that are loaded; returns how many. */

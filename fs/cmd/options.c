@@ -29,7 +29,10 @@ const struct option_spec global_options[] = {
 	{ NULL, 0, NULL, NULL },
 };
 
-static const struct option_spec version_option = { "version", 0, NULL, NULL };
+static const struct option_spec version_options[] = {
+	{ "version", 0, NULL, NULL },
+	{ NULL, 0, NULL, NULL },
+};
 
 /* What getopt_long() is told, and the way back from its answers. */
 struct option_table {
@@ -225,8 +228,7 @@ static int read_command(struct invocation *invocation, const struct command *tab
 		int r = 0;
 
 		if (used == 0)
-			table_add(&options, &(const struct option_spec[]){
-						    version_option, { NULL, 0, NULL, NULL } }[0]);
+			table_add(&options, version_options);
 		table_add(&options, global_options);
 		table_finish(&options, true);
 		r = read_options(invocation, &options, argc - used, argv + used, &next);

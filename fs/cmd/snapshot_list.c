@@ -182,6 +182,8 @@ static int print_text(const struct selection *selection, const struct snapshot_r
 	if (r < 0)
 		return fail(selection->invocation, EXIT_FAILED, "listing: %s", strerror(-r));
 	table_print(table);
+	if (rows->count == 0)
+		notice(selection->invocation, "there are no snapshots yet");
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct snapshot_row *row = &rows->rows[i];
 
