@@ -26,6 +26,9 @@
 #include "fs/mount/attach.h"
 #include "fs/mount/mount.h"
 
+#define THREADS_MAX         16
+#define THREADS_DEFAULT_MAX 4
+
 const struct option_spec options_mount[] = {
 	{ NULL, 'o', "OPTIONS", "options as in fstab, see mount.snapcrypt(8)" },
 	{ "foreground", 'f', NULL, "stay in the foreground and log to standard error" },
@@ -139,6 +142,18 @@ static void drop_unknown_options(struct mount_options *options, char *kernel)
 	}
 }
 
+/* 0: as the machine has.  More than a few only fight for the storage below. */
+static unsigned thread_count(unsigned configured)
+{
+	const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (configured > 0)
+		return configured < THREADS_MAX ? configured : THREADS_MAX;
+	return processors < 1                     ? 1
+	       : processors > THREADS_DEFAULT_MAX ? THREADS_DEFAULT_MAX
+						  : (unsigned)processors;
+}
+
 static void fill_options(struct serving *serving)
 {
 	const struct mount_request *request = serving->request;
@@ -164,7 +179,7 @@ static void fill_options(struct serving *serving)
 		.key_poll_ms = milliseconds(config_duration_s(config, name, "key_poll")),
 		.read_ahead = config_size(config, name, "read_ahead"),
 		.write_queue = config_size(config, name, "write_queue"),
-		.threads = (unsigned)config_number(config, name, "threads"),
+		.threads = thread_count((unsigned)config_number(config, name, "threads")),
 		.kms = access->kms,
 		.trust = access->trust,
 		.daemon = &serving->daemon,
