@@ -41,7 +41,8 @@ static void expect_refused(struct volume_fixture *fixture, int error, int exit_c
 	int r = volume_fixture_open(fixture, STORE_WRITE, NULL);
 
 	if (r != error)
-		fail_msg("expected %d, got %d: %s", error, r, r < 0 ? fixture->error.text : "opened");
+		fail_msg("expected %d, got %d: %s", error, r,
+			 r < 0 ? fixture->error.text : "opened");
 	assert_int_equal(fixture->error.exit_code, exit_code);
 	if (!strstr(fixture->error.text, word))
 		fail_msg("'%s' does not name %s", fixture->error.text, word);
@@ -56,7 +57,8 @@ static void init_makes_a_volume_that_opens(void **state)
 	assert_int_equal(fstatat(fixture->backing_fd, ".snapcrypt", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(fstatat(fixture->backing_fd, IDENTITY_FILE, &st, 0), 0);
-	assert_int_equal(store_describe(fixture->backing_fd, fixture->trust, &description, NULL), 0);
+	assert_int_equal(store_describe(fixture->backing_fd, fixture->trust, &description, NULL),
+			 0);
 	assert_int_equal(description.origin, TRUST_THIS_HOST);
 	assert_int_equal(volume_record_differences(&description.record, &fixture->record), 0);
 	volume_record_free(&description.record);
@@ -79,7 +81,8 @@ static void init_refuses_a_second_time(void **state)
 	};
 	struct volume_record record;
 
-	assert_int_equal(store_init(fixture->backing_fd, &options, &record, &fixture->error), -EEXIST);
+	assert_int_equal(store_init(fixture->backing_fd, &options, &record, &fixture->error),
+			 -EEXIST);
 }
 
 static void init_refuses_files_above_the_depth(void **state)
@@ -122,7 +125,8 @@ static void init_lists_directories_that_were_there_as_plaintext(void **state)
 	assert_int_equal(snapshot_may_write(snapshot), -EROFS);
 	snapshot_put(snapshot);
 	/* Under another name it is not what the list says. */
-	assert_int_equal(renameat(fixture->backing_fd, "2020-01-01", fixture->backing_fd, "moved"), 0);
+	assert_int_equal(renameat(fixture->backing_fd, "2020-01-01", fixture->backing_fd, "moved"),
+			 0);
 	snapshot = volume_fixture_enter(fixture, "moved");
 	assert_int_equal(snapshot_state(snapshot), SNAPSHOT_FOREIGN);
 	snapshot_put(snapshot);
@@ -162,8 +166,8 @@ static void a_planted_volume_record_is_refused_by_field(void **state)
 	} changes[] = {
 		{ "\"names\":\"encrypted\"", "\"names\":\"plain\"", "names" },
 		{ "\"default_key\":\"keyring:", "\"default_key\":\"awskms:", "default_key" },
-		{ "\"recovery_keys\":[]", "\"recovery_keys\":[{\"id\":\"recovery:x\",\"pem\":\"x\"}]",
-		  "recovery_keys" },
+		{ "\"recovery_keys\":[]",
+		  "\"recovery_keys\":[{\"id\":\"recovery:x\",\"pem\":\"x\"}]", "recovery_keys" },
 		{ "\"plaintext_snapshots\":[]",
 		  "\"plaintext_snapshots\":[{\"id\":\"11111111-1111-4111-8111-111111111111\",\"name\":\"x\"}]",
 		  "plaintext_snapshots" },
@@ -197,8 +201,8 @@ static void a_record_of_an_unknown_writer_never_displaces_a_trusted_one(void **s
 	volume_fixture_forge(fixture, ".snapcrypt/volume/1", ".snapcrypt/volume/2",
 			     "\"generation\":1,", "\"generation\":2,", attacker);
 	volume_fixture_forge(fixture, ".snapcrypt/volume/2", ".snapcrypt/volume/3",
-			     "\"generation\":2,", "\"generation\":3,\"critical\":[\"new\"],\"new\":1,",
-			     attacker);
+			     "\"generation\":2,",
+			     "\"generation\":3,\"critical\":[\"new\"],\"new\":1,", attacker);
 	assert_int_equal(volume_fixture_open(fixture, STORE_WRITE, NULL), 0);
 	assert_int_equal(store_volume(fixture->store)->generation, 1);
 	trust_close(attacker);
@@ -230,8 +234,8 @@ static void a_newer_format_of_a_trusted_writer_is_refused(void **state)
 {
 	struct volume_fixture *fixture = *state;
 
-	volume_fixture_forge(fixture, ".snapcrypt/volume/1", ".snapcrypt/volume/2",
-			     "\"format\":1,", "\"format\":2,", fixture->trust);
+	volume_fixture_forge(fixture, ".snapcrypt/volume/1", ".snapcrypt/volume/2", "\"format\":1,",
+			     "\"format\":2,", fixture->trust);
 	expect_refused(fixture, -ENOTSUP, EXIT_NEWER, "newer");
 }
 
@@ -317,8 +321,8 @@ static void an_unencrypted_volume_needs_no_key(void **state)
 	settings.is_encrypted = false;
 	settings.default_key[0] = settings.default_key_id[0] = '\0';
 	volume_fixture_write(fixture, "file", "plain");
-	assert_int_equal(store_init(fixture->backing_fd, &options, &fixture->record, &fixture->error),
-			 0);
+	assert_int_equal(
+		store_init(fixture->backing_fd, &options, &fixture->record, &fixture->error), 0);
 	assert_int_equal(volume_fixture_open(fixture, STORE_WRITE, NULL), 0);
 	snapshot = volume_fixture_snapshot(fixture, "monday");
 	assert_false(snapshot_is_encrypted(snapshot));
@@ -331,11 +335,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(init_makes_a_volume_that_opens, set_up_volume,
 						tear_down),
-		cmocka_unit_test_setup_teardown(init_refuses_a_second_time, set_up_volume, tear_down),
-		cmocka_unit_test_setup_teardown(init_refuses_files_above_the_depth, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(init_refuses_a_second_time, set_up_volume,
+						tear_down),
+		cmocka_unit_test_setup_teardown(init_refuses_files_above_the_depth, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(init_lists_directories_that_were_there_as_plaintext,
 						set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_directory_without_volume_is_none, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_directory_without_volume_is_none, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(a_second_writer_is_refused_and_readers_are_not,
 						set_up_volume, tear_down),
 		cmocka_unit_test_setup_teardown(a_planted_volume_record_is_refused_by_field,
@@ -353,7 +360,8 @@ int main(void)
 						set_up_volume, tear_down),
 		cmocka_unit_test_setup_teardown(a_copy_without_attributes_opens, set_up_volume,
 						tear_down),
-		cmocka_unit_test_setup_teardown(an_unencrypted_volume_needs_no_key, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_unencrypted_volume_needs_no_key, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,8 +11,8 @@
 #define FIXTURE_REPORTS_MAX 64
 
 struct volume_fixture {
-	int fd;                      /* of the temporary directory */
-	char path[64];               /* of it */
+	int fd;        /* of the temporary directory */
+	char path[64]; /* of it */
 	char backing_path[96];
 	int backing_fd;
 	char key_uri[160];
@@ -20,7 +20,7 @@ struct volume_fixture {
 	struct trust *trust;         /* of the host that makes the volume */
 	struct volume_record record; /* as init wrote it */
 	struct store *store;
-	struct store_error error;    /* of the last failure */
+	struct store_error error; /* of the last failure */
 	unsigned report_count;
 	char reports[FIXTURE_REPORTS_MAX][512];
 };
@@ -36,12 +36,14 @@ struct volume_record volume_fixture_settings(const struct volume_fixture *fixtur
 void volume_fixture_init(struct volume_fixture *fixture);
 
 /* Open it: 0 and fixture->store, or the error.  TRUST NULL: the host's own. */
-int volume_fixture_open(struct volume_fixture *fixture, enum store_access access, struct trust *trust);
+int volume_fixture_open(struct volume_fixture *fixture, enum store_access access,
+			struct trust *trust);
 int volume_fixture_open_with(struct volume_fixture *fixture, struct store_options *options);
 void volume_fixture_close(struct volume_fixture *fixture);
 
 /* Another host: a state directory of its own named NAME, trusting LISTED (a fingerprint, or NULL). */
-struct trust *volume_fixture_host(struct volume_fixture *fixture, const char *name, const char *listed);
+struct trust *volume_fixture_host(struct volume_fixture *fixture, const char *name,
+				  const char *listed);
 
 /* Was something reported that contains TEXT? */
 bool volume_fixture_has_report(const struct volume_fixture *fixture, const char *text);
@@ -51,8 +53,8 @@ char *volume_fixture_read(const struct volume_fixture *fixture, const char *name
 void volume_fixture_write(const struct volume_fixture *fixture, const char *name, const char *text);
 
 /* Line 1 of a record file in place, changed: OLD replaced by NEW, signed by TRUST, as generation GENERATION's file NAME. */
-void volume_fixture_forge(struct volume_fixture *fixture, const char *from, const char *to, const char *old,
-			  const char *new, struct trust *trust);
+void volume_fixture_forge(struct volume_fixture *fixture, const char *from, const char *to,
+			  const char *old, const char *new, struct trust *trust);
 
 /* Make a snapshot and open it. */
 struct snapshot *volume_fixture_snapshot(struct volume_fixture *fixture, const char *name);
