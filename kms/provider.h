@@ -58,11 +58,17 @@ struct wrap_context {
 	struct uuid snapshot;
 };
 
-/* What a service tells about a KEK.  Times are seconds since the epoch, 0 = not known. */
+/*
+ * What a service tells about a KEK.  Times are seconds since the epoch, 0 = not known.
+ *
+ *   version           the one that new wraps use; a slot under another one is shown as "rewrap recommended"
+ *   has_old_version   something that this process unwrapped was under another version
+ */
 struct kms_key_info {
 	enum key_state state;
 	char key_id[KEY_ID_SIZE];
 	char version[64];
+	bool has_old_version;
 	int64_t created_s;
 	int64_t next_rotation_s;
 	int64_t deletion_s;
