@@ -7,6 +7,9 @@
 #include "kms/providers/providers.h"
 
 const struct kms_provider *const kms_providers[] = {
+	&provider_azure,
+	&provider_gcp,
+	&provider_vault,
 	&provider_keyring,
 	&provider_recovery,
 	NULL,

@@ -5,7 +5,10 @@
 
 #include "kms/provider.h"
 
+extern const struct kms_provider provider_azure;
+extern const struct kms_provider provider_gcp;
 extern const struct kms_provider provider_keyring;
 extern const struct kms_provider provider_recovery;
+extern const struct kms_provider provider_vault;
 
 #endif
