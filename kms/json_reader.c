@@ -197,6 +197,27 @@ bool json_reader_bool(const struct json_reader *reader, const char *path, bool *
 	return true;
 }
 
+bool json_reader_is_true(const struct json_reader *reader, const char *path)
+{
+	bool value;
+
+	return json_reader_bool(reader, path, &value) && value;
+}
+
+const char *json_reader_name(const struct json_reader *reader, const char *path, size_t index)
+{
+	struct json_object *object = find(reader, path);
+
+	if (!json_object_is_type(object, json_type_object))
+		return NULL;
+	json_object_object_foreach (object, name, value) {
+		(void)value;
+		if (!index--)
+			return name;
+	}
+	return NULL;
+}
+
 size_t json_reader_count(const struct json_reader *reader, const char *path)
 {
 	struct json_object *object = find(reader, path);

@@ -40,6 +40,12 @@ bool json_reader_copy_text(const struct json_reader *reader, const char *path, c
 bool json_reader_number(const struct json_reader *reader, const char *path, int64_t *ret_number);
 bool json_reader_bool(const struct json_reader *reader, const char *path, bool *ret_value);
 
+/* Is there a member, and is it true?  What a service must assert is asserted by nothing else. */
+bool json_reader_is_true(const struct json_reader *reader, const char *path);
+
+/* Name of a member of an object, in the order of the text; NULL: there are not so many. */
+const char *json_reader_name(const struct json_reader *reader, const char *path, size_t index);
+
 /* Elements of an array, 0: not there. */
 size_t json_reader_count(const struct json_reader *reader, const char *path);
 

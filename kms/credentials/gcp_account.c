@@ -11,20 +11,20 @@
 #define ASSERTION_LIFE_S 3600
 #define GRANT_JWT        "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-static const char *account_principal(const struct json *file)
+static const char *account_principal(const struct json_reader *file)
 {
-	return json_text(file, "client_email");
+	return json_reader_text(file, "client_email");
 }
 
 /* Service accounts send their assertion there: a plain address would show it to everybody on the way. */
-static const char *token_url(const struct json *file)
+static const char *token_url(const struct json_reader *file)
 {
-	const char *url = json_text(file, "token_uri");
+	const char *url = json_reader_text(file, "token_uri");
 
 	return url ? url : GCP_TOKEN_URL;
 }
 
-static int sign_assertion(const struct gcp_identity *identity, const struct json *file,
+static int sign_assertion(const struct gcp_identity *identity, const struct json_reader *file,
 			  const struct rsa_key *key, const char *scope, struct text *assertion,
 			  struct kms_error *reterr)
 {
@@ -58,8 +58,8 @@ static int sign_assertion(const struct gcp_identity *identity, const struct json
 }
 
 static int account_log_in(struct gcp_identity *identity, const struct kms_call *call,
-			  const struct json *file, const char *scope, struct token *ret_token,
-			  struct kms_error *reterr)
+			  const struct json_reader *file, const char *scope,
+			  struct token *ret_token, struct kms_error *reterr)
 {
 	const struct request_name name = { "Google OAuth", "login", identity->principal };
 	CLEANUP(rsa_key_cleanup) struct rsa_key *key = NULL;
@@ -93,15 +93,15 @@ const struct gcp_source gcp_service_account = {
 	.log_in = account_log_in,
 };
 
-static const char *user_principal(const struct json *file)
+static const char *user_principal(const struct json_reader *file)
 {
-	const char *account = json_text(file, "account");
+	const char *account = json_reader_text(file, "account");
 
-	return account && *account ? account : json_text(file, "client_id");
+	return account && *account ? account : json_reader_text(file, "client_id");
 }
 
 static int user_log_in(struct gcp_identity *identity, const struct kms_call *call,
-		       const struct json *file, const char *scope, struct token *ret_token,
+		       const struct json_reader *file, const char *scope, struct token *ret_token,
 		       struct kms_error *reterr)
 {
 	static const char *const members[] = { "client_id", "client_secret", "refresh_token" };

@@ -20,11 +20,12 @@
 #define EXECUTABLE_MAX_MS 120000
 
 /* The subject token in TEXT, which is either it, or JSON that holds it. */
-static int pick_token(const struct json *file, struct bytes text, struct secret **ret_token)
+static int pick_token(const struct json_reader *file, struct bytes text, struct secret **ret_token)
 {
-	const char *type = json_text(file, "credential_source.format.type");
-	const char *field = json_text(file, "credential_source.format.subject_token_field_name");
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	const char *type = json_reader_text(file, "credential_source.format.type");
+	const char *field = json_reader_text(file,
+					     "credential_source.format.subject_token_field_name");
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	const char *token;
 
 	if (!type || !strcmp(type, "text")) {
@@ -32,13 +33,13 @@ static int pick_token(const struct json *file, struct bytes text, struct secret 
 			text.size--;
 		return text.size ? secret_copy(text, ret_token) : -EBADMSG;
 	}
-	if (strcmp(type, "json") != 0 || !field || json_parse(text, &root) < 0)
+	if (strcmp(type, "json") != 0 || !field || json_reader_parse(text, &root) < 0)
 		return -EBADMSG;
-	token = json_text(root, field);
+	token = json_reader_text(root, field);
 	return token && *token ? secret_copy(bytes_from_text(token), ret_token) : -EBADMSG;
 }
 
-static int from_file(const struct json *file, const char *path, struct secret **ret_token,
+static int from_file(const struct json_reader *file, const char *path, struct secret **ret_token,
 		     struct kms_error *reterr)
 {
 	char *text = NULL;
@@ -56,19 +57,23 @@ static int from_file(const struct json *file, const char *path, struct secret **
 }
 
 static int from_url(struct gcp_identity *identity, const struct kms_call *call,
-		    const struct json *file, const char *url, struct secret **ret_token,
+		    const struct json_reader *file, const char *url, struct secret **ret_token,
 		    struct kms_error *reterr)
 {
 	const struct request_name name = { "external account", "subject token", url };
 	struct http_header headers[SOURCE_HEADERS];
 	struct http_request request = { .method = "GET", .url = url, .headers = headers };
-	const struct json *given = json_get(file, "credential_source.headers");
 	struct http_reply reply = { 0 };
 	int r;
 
 	for (size_t i = 0; i < SOURCE_HEADERS; i++) {
-		const char *header = given ? json_member_name(given, NULL, i) : NULL;
-		const char *value = header ? json_text(given, header) : NULL;
+		const char *header = json_reader_name(file, "credential_source.headers", i);
+		char path[128];
+		const char *value;
+
+		(void)snprintf(path, sizeof(path), "credential_source.headers.%s",
+			       header ? header : "");
+		value = json_reader_text(file, path);
 
 		if (value)
 			headers[request.header_count++] = (struct http_header){ header, value };
@@ -96,37 +101,37 @@ static int add_variable(struct text *command, const char *name, const char *valu
 static int decode_executable(struct bytes output, struct secret **ret_token,
 			     struct kms_error *reterr)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	const char *message, *token;
 	int64_t end_s;
 
-	if (json_parse(output, &root) < 0)
+	if (json_reader_parse(output, &root) < 0)
 		return kms_fail(reterr, -EPROTO, KEY_STATE_CREDENTIALS_EXPIRED,
 				"the credential executable printed no JSON object");
-	if (!json_truth(root, "success", false)) {
-		message = json_text(root, "message");
+	if (!json_reader_is_true(root, "success")) {
+		message = json_reader_text(root, "message");
 		return kms_fail(reterr, -EKEYEXPIRED, KEY_STATE_CREDENTIALS_EXPIRED,
 				"the credential executable failed: %s",
 				message ? message : "no message");
 	}
-	if (json_number(root, "expiration_time", &end_s) && end_s <= (int64_t)time(NULL))
+	if (json_reader_number(root, "expiration_time", &end_s) && end_s <= (int64_t)time(NULL))
 		return kms_fail(reterr, -EKEYEXPIRED, KEY_STATE_CREDENTIALS_EXPIRED,
 				"the credential executable printed a token that has expired");
-	token = json_text(root, "id_token");
+	token = json_reader_text(root, "id_token");
 	if (!token)
-		token = json_text(root, "saml_response");
+		token = json_reader_text(root, "saml_response");
 	if (!token || !*token)
 		return kms_fail(reterr, -EPROTO, KEY_STATE_CREDENTIALS_EXPIRED,
 				"the credential executable printed no token");
 	return secret_copy(bytes_from_text(token), ret_token);
 }
 
-static int from_executable(const struct json *file, const char *executable,
+static int from_executable(const struct json_reader *file, const char *executable,
 			   struct secret **ret_token, struct kms_error *reterr)
 {
 	const char *allowed = getenv("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES");
-	const char *audience = json_text(file, "audience");
-	const char *type = json_text(file, "subject_token_type");
+	const char *audience = json_reader_text(file, "audience");
+	const char *type = json_reader_text(file, "subject_token_type");
 	int64_t timeout_ms = COMMAND_TIMEOUT_MS;
 	struct command_output output = { 0 };
 	struct text command = { 0 };
@@ -140,7 +145,7 @@ static int from_executable(const struct json *file, const char *executable,
 				   "that file");
 		return r;
 	}
-	if (json_number(file, "credential_source.executable.timeout_millis", &timeout_ms) &&
+	if (json_reader_number(file, "credential_source.executable.timeout_millis", &timeout_ms) &&
 	    (timeout_ms < 1 || timeout_ms > EXECUTABLE_MAX_MS))
 		timeout_ms = COMMAND_TIMEOUT_MS;
 	text_add(&command, "env ");
@@ -164,18 +169,18 @@ static int from_executable(const struct json *file, const char *executable,
 }
 
 static int subject_token(struct gcp_identity *identity, const struct kms_call *call,
-			 const struct json *file, struct secret **ret_token,
+			 const struct json_reader *file, struct secret **ret_token,
 			 struct kms_error *reterr)
 {
-	const char *path = json_text(file, "credential_source.file");
-	const char *url = json_text(file, "credential_source.url");
-	const char *executable = json_text(file, "credential_source.executable.command");
+	const char *path = json_reader_text(file, "credential_source.file");
+	const char *url = json_reader_text(file, "credential_source.url");
+	const char *executable = json_reader_text(file, "credential_source.executable.command");
 
 	if (path)
 		return from_file(file, path, ret_token, reterr);
 	if (executable)
 		return from_executable(file, executable, ret_token, reterr);
-	if (url && !json_get(file, "credential_source.environment_id"))
+	if (url && !json_reader_has(file, "credential_source.environment_id"))
 		return from_url(identity, call, file, url, ret_token, reterr);
 	return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN,
 			"%s: credential_source must be a file, a url or an executable",
@@ -183,7 +188,7 @@ static int subject_token(struct gcp_identity *identity, const struct kms_call *c
 }
 
 static int exchange(struct gcp_identity *identity, const struct kms_call *call,
-		    const struct json *file, const char *scope, const struct secret *subject,
+		    const struct json_reader *file, const char *scope, const struct secret *subject,
 		    struct token *ret_token, struct kms_error *reterr)
 {
 	const struct request_name name = { "Google STS", "token exchange", identity->principal };
@@ -210,8 +215,8 @@ static int exchange(struct gcp_identity *identity, const struct kms_call *call,
 }
 
 static int external_log_in(struct gcp_identity *identity, const struct kms_call *call,
-			   const struct json *file, const char *scope, struct token *ret_token,
-			   struct kms_error *reterr)
+			   const struct json_reader *file, const char *scope,
+			   struct token *ret_token, struct kms_error *reterr)
 {
 	CLEANUP(secret_cleanup) struct secret *subject = NULL;
 	int r;
@@ -223,12 +228,12 @@ static int external_log_in(struct gcp_identity *identity, const struct kms_call 
 }
 
 /* EMAIL:generateAccessToken, or the pool of identities. */
-static const char *external_principal(const struct json *file)
+static const char *external_principal(const struct json_reader *file)
 {
-	const char *url = json_text(file, "service_account_impersonation_url");
+	const char *url = json_reader_text(file, "service_account_impersonation_url");
 	const char *account = url ? strstr(url, "/serviceAccounts/") : NULL;
 
-	return account ? account + strlen("/serviceAccounts/") : json_text(file, "audience");
+	return account ? account + strlen("/serviceAccounts/") : json_reader_text(file, "audience");
 }
 
 const struct gcp_source gcp_external_account = {
@@ -240,17 +245,16 @@ const struct gcp_source gcp_external_account = {
 
 static int decode_impersonated(struct bytes body, struct token *ret_token)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	const char *text, *end;
 	struct timespec end_time;
 	struct token token = { 0 };
 	int r;
 
-	r = json_parse(body, &root);
-	if (r < 0)
-		return r;
-	text = json_text(root, "accessToken");
-	end = json_text(root, "expireTime");
+	if (json_reader_parse(body, &root) < 0)
+		return -EBADMSG;
+	text = json_reader_text(root, "accessToken");
+	end = json_reader_text(root, "expireTime");
 	if (!text || !*text || strlen(text) > TOKEN_MAX || !end ||
 	    timestamp_parse(end, &end_time) < 0)
 		return -EBADMSG;

@@ -38,10 +38,10 @@ void gcp_set_principal(struct gcp_identity *identity, const char *principal)
 	pthread_mutex_unlock(&identity->lock);
 }
 
-int gcp_required(const struct gcp_identity *identity, const struct json *file, const char *path,
-		 const char **ret_text, struct kms_error *reterr)
+int gcp_required(const struct gcp_identity *identity, const struct json_reader *file,
+		 const char *path, const char **ret_text, struct kms_error *reterr)
 {
-	*ret_text = json_text(file, path);
+	*ret_text = json_reader_text(file, path);
 	if (*ret_text)
 		return 0;
 	return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN, "%s: %s is missing", identity->path,
@@ -57,16 +57,16 @@ static const struct gcp_source *source_by_type(const char *type)
 }
 
 static int parse_file(const struct gcp_identity *identity, struct bytes text,
-		      const struct gcp_source **ret_source, struct json **ret_file,
+		      const struct gcp_source **ret_source, struct json_reader **ret_file,
 		      struct kms_error *reterr)
 {
-	CLEANUP(json_cleanup) struct json *file = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *file = NULL;
 	const char *type;
 
-	if (json_parse(text, &file) < 0)
+	if (json_reader_parse(text, &file) < 0)
 		return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN, "%s: not a JSON object",
 				identity->path);
-	type = json_text(file, "type");
+	type = json_reader_text(file, "type");
 	*ret_source = source_by_type(type);
 	if (!*ret_source)
 		return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN,
@@ -78,7 +78,7 @@ static int parse_file(const struct gcp_identity *identity, struct bytes text,
 
 /* Only a file with a secret in it has to be closed to others. */
 static int read_file(const struct gcp_identity *identity, const struct gcp_source **ret_source,
-		     struct json **ret_file, struct kms_error *reterr)
+		     struct json_reader **ret_file, struct kms_error *reterr)
 {
 	CLEANUP(secret_cleanup) struct secret *secret = NULL;
 	char *text = NULL;
@@ -94,7 +94,7 @@ static int read_file(const struct gcp_identity *identity, const struct gcp_sourc
 		return r;
 	r = secret_source_file(identity->path, &secret, reterr);
 	if (r < 0) {
-		json_free(*ret_file);
+		json_reader_free(*ret_file);
 		*ret_file = NULL;
 	}
 	return r;
@@ -139,7 +139,7 @@ static int fetch(void *arg, const struct kms_call *call, struct token *ret_token
 		 struct kms_error *reterr)
 {
 	struct gcp_identity *identity = arg;
-	CLEANUP(json_cleanup) struct json *file = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *file = NULL;
 	const struct gcp_source *source = &gcp_metadata;
 	const char *account = kms_config_get(identity->config, "impersonate");
 	const char *stored_url;
@@ -151,7 +151,7 @@ static int fetch(void *arg, const struct kms_call *call, struct token *ret_token
 		r = read_file(identity, &source, &file, reterr);
 	if (r < 0)
 		return r;
-	stored_url = json_text(file, "service_account_impersonation_url");
+	stored_url = json_reader_text(file, "service_account_impersonation_url");
 	if (account)
 		(void)snprintf(url, sizeof(url), IAM_URL, account);
 	else if (stored_url)
@@ -175,7 +175,7 @@ static int fetch(void *arg, const struct kms_call *call, struct token *ret_token
 /* Who this will be, as far as the file says it. */
 static int inspect(struct gcp_identity *identity, struct kms_error *reterr)
 {
-	CLEANUP(json_cleanup) struct json *file = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *file = NULL;
 	const char *account = kms_config_get(identity->config, "impersonate");
 	const char *auth = kms_config_get(identity->config, "auth");
 	const char *text;
@@ -192,7 +192,7 @@ static int inspect(struct gcp_identity *identity, struct kms_error *reterr)
 				"auth = %s, but %s holds credentials of another kind: %s", auth,
 				identity->path ? identity->path : "this host",
 				identity->source->name);
-	text = json_text(file, "quota_project_id");
+	text = json_reader_text(file, "quota_project_id");
 	(void)snprintf(identity->quota_project, sizeof(identity->quota_project), "%.63s",
 		       text ? text : "");
 	text = account ? account : identity->source->principal(file);

@@ -8,7 +8,7 @@
 #include "kms/config_copy.h"
 #include "kms/credentials/gcp_identity.h"
 #include "kms/credentials/oauth.h"
-#include "kms/json.h"
+#include "kms/json_reader.h"
 
 #define GCP_SCOPE      "https://www.googleapis.com/auth/cloudkms"
 #define GCP_SCOPE_IAM  "https://www.googleapis.com/auth/cloud-platform"
@@ -40,9 +40,9 @@ struct gcp_source {
 	const char *name;
 	const char *type;
 	bool is_secret;
-	const char *(*principal)(const struct json *file);
+	const char *(*principal)(const struct json_reader *file);
 	int (*log_in)(struct gcp_identity *identity, const struct kms_call *call,
-		      const struct json *file, const char *scope, struct token *ret_token,
+		      const struct json_reader *file, const char *scope, struct token *ret_token,
 		      struct kms_error *reterr);
 };
 
@@ -60,7 +60,7 @@ MUST_CHECK int gcp_impersonate(struct gcp_identity *identity, const struct kms_c
 void gcp_set_principal(struct gcp_identity *identity, const char *principal);
 
 /* A member of the credentials file that must be there. */
-MUST_CHECK int gcp_required(const struct gcp_identity *identity, const struct json *file,
+MUST_CHECK int gcp_required(const struct gcp_identity *identity, const struct json_reader *file,
 			    const char *path, const char **ret_text, struct kms_error *reterr);
 
 /* Google's metadata service and STS keep a token until shortly before its end: ask then, not earlier. */

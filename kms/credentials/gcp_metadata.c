@@ -57,8 +57,8 @@ static void learn_principal(struct gcp_identity *identity, const struct kms_call
 }
 
 static int metadata_log_in(struct gcp_identity *identity, const struct kms_call *call,
-			   const struct json *file, const char *scope, struct token *ret_token,
-			   struct kms_error *reterr)
+			   const struct json_reader *file, const char *scope,
+			   struct token *ret_token, struct kms_error *reterr)
 {
 	const struct request_name name = { "Google metadata", "login", "service account" };
 	struct http_reply reply = { 0 };
@@ -77,7 +77,7 @@ static int metadata_log_in(struct gcp_identity *identity, const struct kms_call 
 	return r;
 }
 
-static const char *metadata_principal(const struct json *file)
+static const char *metadata_principal(const struct json_reader *file)
 {
 	(void)file;
 	return NULL;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kms/json.h"
+#include "kms/json_reader.h"
 #include "kms/retry.h"
 
 /* kms/PROTOCOL.md, "Logins". */
@@ -71,27 +71,26 @@ static bool is_token(const char *text)
 
 int oauth_decode(struct bytes body, struct token *ret_token)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct token token = { 0 };
 	const char *text;
 	int64_t end_s;
 	int r;
 
-	r = json_parse(body, &root);
-	if (r < 0)
-		return r;
-	text = json_text(root, "access_token");
+	if (json_reader_parse(body, &root) < 0)
+		return -EBADMSG;
+	text = json_reader_text(root, "access_token");
 	if (!is_token(text))
 		return -EBADMSG;
-	if (json_number(root, "expires_in", &token.lifetime_s)) {
+	if (json_reader_number(root, "expires_in", &token.lifetime_s)) {
 		if (token.lifetime_s < 1)
 			return -EBADMSG;
-	} else if (json_number(root, "expires_on", &end_s)) {
+	} else if (json_reader_number(root, "expires_on", &end_s)) {
 		token.lifetime_s = end_s - (int64_t)time(NULL);
 		if (token.lifetime_s < 1)
 			return -EBADMSG;
 	}
-	(void)json_number(root, "refresh_in", &token.renew_after_s);
+	(void)json_reader_number(root, "refresh_in", &token.renew_after_s);
 	r = secret_copy(bytes_from_text(text), &token.secret);
 	if (r < 0)
 		return r;
@@ -102,16 +101,17 @@ int oauth_decode(struct bytes body, struct token *ret_token)
 int oauth_fail(const struct request_name *name, const struct http_reply *reply,
 	       struct kms_error *reterr)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct refusal refusal = { .status = reply->status };
 
-	if (json_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) == 0) {
-		refusal.code = json_text(root, "error");
+	if (json_reader_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) ==
+	    0) {
+		refusal.code = json_reader_text(root, "error");
 		if (!refusal.code)
-			refusal.code = json_text(root, "error.status");
-		refusal.message = json_text(root, "error_description");
+			refusal.code = json_reader_text(root, "error.status");
+		refusal.message = json_reader_text(root, "error_description");
 		if (!refusal.message)
-			refusal.message = json_text(root, "error.message");
+			refusal.message = json_reader_text(root, "error.message");
 	}
 	return outcome_fail(outcomes, name, &refusal, reply, reterr);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "kms/credentials/vault_internal.h"
-#include "kms/json.h"
+#include "kms/json_reader.h"
 
 static const struct outcome outcomes[] = {
 	{ .status = 400,
@@ -40,9 +40,10 @@ static const struct outcome outcomes[] = {
 	{ 0 },
 };
 
-static void copy_accessor(const struct json *root, const char *path, struct vault_grant *grant)
+static void copy_accessor(const struct json_reader *root, const char *path,
+			  struct vault_grant *grant)
 {
-	const char *text = json_text(root, path);
+	const char *text = json_reader_text(root, path);
 
 	(void)snprintf(grant->accessor, sizeof(grant->accessor), "%.127s", text ? text : "");
 }
@@ -57,18 +58,18 @@ static bool is_token(const char *text)
 
 int vault_decode_auth(struct bytes body, struct vault_grant *ret_grant)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct vault_grant grant = { 0 };
 	const char *token;
 	int r;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	token = json_text(root, "auth.client_token");
-	if (!is_token(token) || !json_number(root, "auth.lease_duration", &grant.lease_s) ||
+	token = json_reader_text(root, "auth.client_token");
+	if (!is_token(token) || !json_reader_number(root, "auth.lease_duration", &grant.lease_s) ||
 	    grant.lease_s < 0)
 		return -EBADMSG;
-	grant.is_renewable = json_truth(root, "auth.renewable", false);
+	grant.is_renewable = json_reader_is_true(root, "auth.renewable");
 	copy_accessor(root, "auth.accessor", &grant);
 	r = secret_copy(bytes_from_text(token), &grant.token);
 	if (r == 0)
@@ -78,13 +79,13 @@ int vault_decode_auth(struct bytes body, struct vault_grant *ret_grant)
 
 int vault_decode_lookup(struct bytes body, struct vault_grant *ret_grant)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct vault_grant grant = { 0 };
 
-	if (json_parse(body, &root) < 0 || !json_number(root, "data.ttl", &grant.lease_s) ||
-	    grant.lease_s < 0)
+	if (json_reader_parse(body, &root) < 0 ||
+	    !json_reader_number(root, "data.ttl", &grant.lease_s) || grant.lease_s < 0)
 		return -EBADMSG;
-	grant.is_renewable = json_truth(root, "data.renewable", false);
+	grant.is_renewable = json_reader_is_true(root, "data.renewable");
 	copy_accessor(root, "data.accessor", &grant);
 	*ret_grant = grant;
 	return 0;
@@ -93,11 +94,12 @@ int vault_decode_lookup(struct bytes body, struct vault_grant *ret_grant)
 static int fail(const struct request_name *name, const struct http_reply *reply,
 		struct kms_error *reterr)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct refusal refusal = { .status = reply->status };
 
-	if (json_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) == 0)
-		refusal.message = json_text(json_element(root, "errors", 0), NULL);
+	if (json_reader_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) ==
+	    0)
+		refusal.message = json_reader_text(root, "errors.0");
 	return outcome_fail(outcomes, name, &refusal, reply, reterr);
 }
 

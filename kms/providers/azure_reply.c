@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "kms/crypto/secret.h"
-#include "kms/json.h"
+#include "kms/json_reader.h"
 #include "kms/providers/azure_internal.h"
 #include "meta/encoding.h"
 
@@ -79,24 +79,25 @@ static const struct outcome outcomes[] = {
 /* A blob that is not of this key is a bad parameter as well; only unwrapping can mean that. */
 static const struct outcome unwrap_refused = { .status = 400, .errno_code = -EKEYREJECTED };
 
-static void decode_refusal(const struct json *root, struct refusal *refusal)
+static void decode_refusal(const struct json_reader *root, struct refusal *refusal)
 {
-	refusal->code = json_text(root, "error.code");
-	refusal->message = json_text(root, "error.message");
-	refusal->detail = json_text(root, "error.innererror.code");
+	refusal->code = json_reader_text(root, "error.code");
+	refusal->message = json_reader_text(root, "error.message");
+	refusal->detail = json_reader_text(root, "error.innererror.code");
 	if (!refusal->detail)
-		refusal->detail = json_text(root, "error.innerError.code");
+		refusal->detail = json_reader_text(root, "error.innerError.code");
 }
 
 int azure_fail(const struct request_name *name, const struct http_reply *reply,
 	       struct kms_error *reterr)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct refusal refusal = { .status = reply->status };
 	const struct outcome rejected[] = { unwrap_refused, { 0 } };
 	const struct outcome *table = outcomes;
 
-	if (json_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) == 0)
+	if (json_reader_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) ==
+	    0)
 		decode_refusal(root, &refusal);
 	if (reply->status == 400 && root && !strcmp(name->operation, "unwrapKey") &&
 	    !outcome_find(outcomes, &refusal))
@@ -111,14 +112,14 @@ int azure_fail(const struct request_name *name, const struct http_reply *reply,
 int azure_decode_operation(struct bytes body, struct azure_key *ret_kid,
 			   uint8_t value[static AZURE_BLOB_MAX], size_t *ret_size)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	const char *kid, *text;
 	ssize_t size;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	kid = json_text(root, "kid");
-	text = json_text(root, "value");
+	kid = json_reader_text(root, "kid");
+	text = json_reader_text(root, "value");
 	if (!kid || !text || azure_parse_kid(kid, ret_kid) < 0)
 		return -EBADMSG;
 	size = base64url_decode(bytes_from_text(text), value, AZURE_BLOB_MAX);
@@ -132,20 +133,20 @@ int azure_decode_operation(struct bytes body, struct azure_key *ret_kid,
 
 int azure_decode_key(struct bytes body, struct kms_key_info *ret_info)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct kms_key_info info = { .state = KEY_STATE_ENABLED };
 	struct azure_key key;
 	const char *kid;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	kid = json_text(root, "key.kid");
-	if (!kid || azure_parse_kid(kid, &key) < 0 || !json_get(root, "attributes"))
+	kid = json_reader_text(root, "key.kid");
+	if (!kid || azure_parse_kid(kid, &key) < 0 || !json_reader_has(root, "attributes"))
 		return -EBADMSG;
 	/* The end of a key's validity (exp) stops new wraps only: what is stored still opens. */
-	if (!json_truth(root, "attributes.enabled", false))
+	if (!json_reader_is_true(root, "attributes.enabled"))
 		info.state = KEY_STATE_DISABLED;
-	(void)json_number(root, "attributes.created", &info.created_s);
+	(void)json_reader_number(root, "attributes.created", &info.created_s);
 	azure_format_kid(&key, info.key_id);
 	(void)snprintf(info.version, sizeof(info.version), "%.63s", key.version);
 	*ret_info = info;
@@ -154,18 +155,18 @@ int azure_decode_key(struct bytes body, struct kms_key_info *ret_info)
 
 int azure_decode_deleted(struct bytes body, struct kms_key_info *ret_info)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct kms_key_info info = { .state = KEY_STATE_PENDING_DELETION };
 	struct azure_key key;
 	const char *kid;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	kid = json_text(root, "key.kid");
+	kid = json_reader_text(root, "key.kid");
 	if (!kid || azure_parse_kid(kid, &key) < 0)
 		return -EBADMSG;
-	(void)json_number(root, "attributes.created", &info.created_s);
-	(void)json_number(root, "scheduledPurgeDate", &info.deletion_s);
+	(void)json_reader_number(root, "attributes.created", &info.created_s);
+	(void)json_reader_number(root, "scheduledPurgeDate", &info.deletion_s);
 	azure_format_kid(&key, info.key_id);
 	(void)snprintf(info.version, sizeof(info.version), "%.63s", key.version);
 	*ret_info = info;

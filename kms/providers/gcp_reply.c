@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "kms/crypto/secret.h"
-#include "kms/json.h"
+#include "kms/json_reader.h"
 #include "kms/providers/gcp_internal.h"
 #include "meta/encoding.h"
 #include "meta/timestamp.h"
@@ -84,16 +84,20 @@ static const struct outcome outcomes[] = {
 };
 
 /* The finest reason among error.details: the type of a violated precondition, or the reason of an ErrorInfo. */
-static const char *detail_of(const struct json *root)
+static const char *detail_of(const struct json_reader *root)
 {
-	size_t count = json_count(root, "error.details");
+	size_t count = json_reader_count(root, "error.details");
 
 	for (size_t i = 0; i < count && i < DETAILS_MAX; i++) {
-		const struct json *detail = json_element(root, "error.details", i);
-		const struct json *violation = json_element(detail, "violations", 0);
-		const char *reason = violation ? json_text(violation, "type")
-					       : json_text(detail, "reason");
+		char path[64];
+		const char *reason;
 
+		(void)snprintf(path, sizeof(path), "error.details.%zu.violations.0.type", i);
+		reason = json_reader_text(root, path);
+		if (reason)
+			return reason;
+		(void)snprintf(path, sizeof(path), "error.details.%zu.reason", i);
+		reason = json_reader_text(root, path);
 		if (reason)
 			return reason;
 	}
@@ -103,12 +107,13 @@ static const char *detail_of(const struct json *root)
 int gcp_fail(const struct request_name *name, const struct http_reply *reply,
 	     struct kms_error *reterr)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct refusal refusal = { .status = reply->status };
 
-	if (json_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) == 0) {
-		refusal.code = json_text(root, "error.status");
-		refusal.message = json_text(root, "error.message");
+	if (json_reader_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) ==
+	    0) {
+		refusal.code = json_reader_text(root, "error.status");
+		refusal.message = json_reader_text(root, "error.message");
 		refusal.detail = detail_of(root);
 	}
 	/* Without an error of the service, it was something in between that answered. */
@@ -119,30 +124,30 @@ int gcp_fail(const struct request_name *name, const struct http_reply *reply,
 }
 
 /* The checksum that a reply gives for DATA is there and right. */
-static bool checksum_fits(const struct json *root, const char *member, struct bytes data)
+static bool checksum_fits(const struct json_reader *root, const char *member, struct bytes data)
 {
 	int64_t expected;
 
-	return json_number(root, member, &expected) && expected == (int64_t)crc32c(0, data);
+	return json_reader_number(root, member, &expected) && expected == (int64_t)crc32c(0, data);
 }
 
 int gcp_decode_encrypt(struct bytes body, struct gcp_encrypted *ret_encrypted)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	const char *name, *ciphertext;
 	ssize_t size;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	name = json_text(root, "name");
-	ciphertext = json_text(root, "ciphertext");
+	name = json_reader_text(root, "name");
+	ciphertext = json_reader_text(root, "ciphertext");
 	if (!name || strlen(name) >= sizeof(ret_encrypted->version) || !ciphertext)
 		return -EBADMSG;
 	size = base64_decode(bytes_from_text(ciphertext), ret_encrypted->blob, GCP_BLOB_MAX);
 	if (size <= 0)
 		return -EBADMSG;
-	if (!json_truth(root, "verifiedPlaintextCrc32c", false) ||
-	    !json_truth(root, "verifiedAdditionalAuthenticatedDataCrc32c", false) ||
+	if (!json_reader_is_true(root, "verifiedPlaintextCrc32c") ||
+	    !json_reader_is_true(root, "verifiedAdditionalAuthenticatedDataCrc32c") ||
 	    !checksum_fits(root, "ciphertextCrc32c",
 			   (struct bytes){ ret_encrypted->blob, (size_t)size }))
 		return -EIO;
@@ -154,13 +159,13 @@ int gcp_decode_encrypt(struct bytes body, struct gcp_encrypted *ret_encrypted)
 int gcp_decode_decrypt(struct bytes body, uint8_t plain[static SLOT_SECRET_SIZE],
 		       bool *ret_is_primary)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	const char *text;
 	ssize_t size;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	text = json_text(root, "plaintext");
+	text = json_reader_text(root, "plaintext");
 	size = text ? base64_decode(bytes_from_text(text), plain, SLOT_SECRET_SIZE) : -EBADMSG;
 	if (size != SLOT_SECRET_SIZE) {
 		secret_wipe(plain, SLOT_SECRET_SIZE);
@@ -170,7 +175,7 @@ int gcp_decode_decrypt(struct bytes body, uint8_t plain[static SLOT_SECRET_SIZE]
 		secret_wipe(plain, SLOT_SECRET_SIZE);
 		return -EIO;
 	}
-	*ret_is_primary = json_truth(root, "usedPrimary", false);
+	*ret_is_primary = json_reader_is_true(root, "usedPrimary");
 	return 0;
 }
 
@@ -194,9 +199,9 @@ static enum key_state state_of(const char *state)
 	return KEY_STATE_UNKNOWN;
 }
 
-static int64_t time_of(const struct json *root, const char *path)
+static int64_t time_of(const struct json_reader *root, const char *path)
 {
-	const char *text = json_text(root, path);
+	const char *text = json_reader_text(root, path);
 	struct timespec time;
 
 	return text && timestamp_parse(text, &time) == 0 ? (int64_t)time.tv_sec : 0;
@@ -214,14 +219,14 @@ static void set_version(const char *name, struct kms_key_info *info)
 
 int gcp_decode_version(struct bytes body, struct kms_key_info *ret_info)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct kms_key_info info = { 0 };
 	const char *name, *state;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	name = json_text(root, "name");
-	state = json_text(root, "state");
+	name = json_reader_text(root, "name");
+	state = json_reader_text(root, "state");
 	if (!name || strlen(name) >= sizeof(info.key_id) || !state)
 		return -EBADMSG;
 	info.state = state_of(state);
@@ -234,19 +239,19 @@ int gcp_decode_version(struct bytes body, struct kms_key_info *ret_info)
 
 int gcp_decode_key(struct bytes body, struct kms_key_info *ret_info)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct kms_key_info info = { .state = KEY_STATE_DISABLED };
 	const char *name, *state;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	name = json_text(root, "name");
+	name = json_reader_text(root, "name");
 	if (!name || strlen(name) >= sizeof(info.key_id))
 		return -EBADMSG;
 	set_version(name, &info);
 	/* A key without a primary version cannot wrap: somebody took it away. */
-	name = json_text(root, "primary.name");
-	state = json_text(root, "primary.state");
+	name = json_reader_text(root, "primary.name");
+	state = json_reader_text(root, "primary.state");
 	if (name && strlen(name) < sizeof(info.key_id) && state) {
 		info.state = state_of(state);
 		set_version(name, &info);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "kms/crypto/secret.h"
-#include "kms/json.h"
+#include "kms/json_reader.h"
 #include "kms/providers/vault_internal.h"
 #include "meta/encoding.h"
 #include "meta/timestamp.h"
@@ -89,14 +89,15 @@ static const struct outcome outcomes[] = {
 int vault_fail(const struct request_name *name, const struct http_reply *reply,
 	       struct kms_error *reterr)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct refusal refusal = { .status = reply->status };
 
-	if (json_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) == 0)
-		refusal.message = json_text(json_element(root, "errors", 0), NULL);
+	if (json_reader_parse((struct bytes){ (const uint8_t *)reply->body, reply->size }, &root) ==
+	    0)
+		refusal.message = json_reader_text(root, "errors.0");
 	/* Without errors in it, it was something in between that answered; only an absent key is said by an empty list. */
 	if (reply->status >= 400 && reply->status < 500 && reply->status != 429 &&
-	    reply->status != 408 && !json_get(root, "errors"))
+	    reply->status != 408 && !json_reader_has(root, "errors"))
 		return outcome_malformed(name, reply, "an error without errors", reterr);
 	return outcome_fail(outcomes, name, &refusal, reply, reterr);
 }
@@ -121,13 +122,13 @@ int64_t vault_ciphertext_version(struct bytes ciphertext)
 int vault_decode_encrypt(struct bytes body, uint8_t wrapped[static SLOT_WRAPPED_MAX],
 			 size_t *ret_size)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct bytes ciphertext;
 	const char *text;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	text = json_text(root, "data.ciphertext");
+	text = json_reader_text(root, "data.ciphertext");
 	if (!text)
 		return -EBADMSG;
 	ciphertext = bytes_from_text(text);
@@ -140,12 +141,12 @@ int vault_decode_encrypt(struct bytes body, uint8_t wrapped[static SLOT_WRAPPED_
 
 int vault_decode_decrypt(struct bytes body, uint8_t plain[static SLOT_SECRET_SIZE])
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	const char *text;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	text = json_text(root, "data.plaintext");
+	text = json_reader_text(root, "data.plaintext");
 	if (text &&
 	    base64_decode(bytes_from_text(text), plain, SLOT_SECRET_SIZE) == SLOT_SECRET_SIZE)
 		return 0;
@@ -154,7 +155,7 @@ int vault_decode_decrypt(struct bytes body, uint8_t plain[static SLOT_SECRET_SIZ
 }
 
 /* Creation time of a version: a number for symmetric keys, an object or a text for others. */
-static int64_t created_at(const struct json *root, int64_t version)
+static int64_t created_at(const struct json_reader *root, int64_t version)
 {
 	char path[64];
 	const char *text;
@@ -162,9 +163,9 @@ static int64_t created_at(const struct json *root, int64_t version)
 	int64_t created_s;
 
 	(void)snprintf(path, sizeof(path), "data.keys.%" PRId64, version);
-	if (json_number(root, path, &created_s))
+	if (json_reader_number(root, path, &created_s))
 		return created_s;
-	text = json_text(root, path);
+	text = json_reader_text(root, path);
 	return text && timestamp_parse(text, &time) == 0 ? (int64_t)time.tv_sec : 0;
 }
 
@@ -172,24 +173,24 @@ int vault_decode_key(struct bytes body, struct vault_key *ret_key)
 {
 	static const char *const bindable[] = { "aes128-gcm96", "aes256-gcm96", "chacha20-poly1305",
 						"xchacha20-poly1305" };
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	struct vault_key key = { .info.state = KEY_STATE_ENABLED };
 	const char *type;
 	int64_t period_s;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	type = json_text(root, "data.type");
-	if (!type || !json_number(root, "data.latest_version", &key.latest_version) ||
+	type = json_reader_text(root, "data.type");
+	if (!type || !json_reader_number(root, "data.latest_version", &key.latest_version) ||
 	    key.latest_version < 1 || key.latest_version > VERSION_MAX)
 		return -EBADMSG;
 	for (size_t i = 0; i < ARRAY_SIZE(bindable); i++)
 		key.is_bindable = key.is_bindable || !strcmp(type, bindable[i]);
-	key.is_derived = json_truth(root, "data.derived", false);
-	if (json_truth(root, "data.soft_deleted", false))
+	key.is_derived = json_reader_is_true(root, "data.derived");
+	if (json_reader_is_true(root, "data.soft_deleted"))
 		key.info.state = KEY_STATE_DISABLED;
 	key.info.created_s = created_at(root, key.latest_version);
-	if (key.info.created_s && json_number(root, "data.auto_rotate_period", &period_s) &&
+	if (key.info.created_s && json_reader_number(root, "data.auto_rotate_period", &period_s) &&
 	    period_s > 0 && period_s < INT32_MAX)
 		key.info.next_rotation_s = key.info.created_s + period_s;
 	(void)snprintf(key.info.version, sizeof(key.info.version), "%" PRId64, key.latest_version);
@@ -199,23 +200,26 @@ int vault_decode_key(struct bytes body, struct vault_key *ret_key)
 
 int vault_decode_capabilities(struct bytes body, bool *ret_may_create)
 {
-	CLEANUP(json_cleanup) struct json *root = NULL;
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
 	const char *path = "data.capabilities";
 	bool may_create = false;
 	size_t count;
 
-	if (json_parse(body, &root) < 0)
+	if (json_reader_parse(body, &root) < 0)
 		return -EBADMSG;
-	count = json_count(root, path);
+	count = json_reader_count(root, path);
 	if (!count) {
 		path = "capabilities";
-		count = json_count(root, path);
+		count = json_reader_count(root, path);
 	}
 	if (!count)
 		return -EBADMSG;
 	for (size_t i = 0; i < count; i++) {
-		const char *word = json_text(json_element(root, path, i), NULL);
+		char element[64];
+		const char *word;
 
+		(void)snprintf(element, sizeof(element), "%s.%zu", path, i);
+		word = json_reader_text(root, element);
 		if (!word)
 			return -EBADMSG;
 		may_create = may_create || !strcmp(word, "create") || !strcmp(word, "root") ||
