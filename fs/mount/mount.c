@@ -21,12 +21,14 @@
 #include "fs/mount/root.h"
 #include "fs/mount/session.h"
 
-#define EXPIRE_MS    250
-#define IDLE_MS      2000
-#define IDLE_BUFFERS 12
-#define EXIT_FAILED  1
-#define EXIT_USAGE   2
-#define EXIT_STORAGE 14
+#define EXPIRE_MS       250
+#define IDLE_MS         2000
+#define IDLE_BUFFERS    12
+#define SEALING_DEFAULT 4
+#define SEALING_MAX     16
+#define EXIT_FAILED     1
+#define EXIT_USAGE      2
+#define EXIT_STORAGE    14
 
 static int fail(struct store_error *reterr, int code, int exit_code, const char *what)
 {
@@ -98,6 +100,18 @@ static void freed_node(void *arg, struct node *node)
 	directory_node_freed(mount->directories, node);
 }
 
+/* Sealing is bound by memory and the filesystem below long before it has used more than a few processors. */
+static unsigned sealing_threads(const struct mount_options *options)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (options->threads)
+		return options->threads < SEALING_MAX ? options->threads : SEALING_MAX;
+	return processors < 1                 ? 1
+	       : processors > SEALING_DEFAULT ? SEALING_DEFAULT
+					      : (unsigned)processors;
+}
+
 /* ROOT's descriptor and snapshot go over to the directories. */
 static int create_tree(struct mount *mount, const struct place *root)
 {
@@ -110,7 +124,7 @@ static int create_tree(struct mount *mount, const struct place *root)
 		r = directories_create(mount->nodes, root, directory_budget(mount),
 				       &mount->directories);
 	if (r == 0)
-		r = write_queue_create(mount->options->write_queue, mount->options->threads,
+		r = write_queue_create(mount->options->write_queue, sealing_threads(mount->options),
 				       &mount->queue);
 	if (r == 0)
 		r = open_files_create(mount->nodes, mount->queue, &mount->files);
