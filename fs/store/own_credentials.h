@@ -9,12 +9,15 @@
 #define SNAPCRYPT_FS_STORE_OWN_CREDENTIALS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
+/* EFFECTIVE: capabilities, because leaving fsuid 0 takes away more than the thread had given up. */
 struct own_credentials {
 	bool is_changed;
 	uid_t fsuid;
 	gid_t fsgid;
+	uint32_t effective[2];
 };
 
 /* This thread's filesystem ids become the process's effective ones. */

@@ -317,9 +317,9 @@ def test_keys_that_go_and_come(sandbox, volume):
     with volume.mount() as mount:
         (mount.path / "s").mkdir()
         (mount.path / "s" / "file").write_bytes(b"content")
-    sandbox.run("keyring", "disable", keyring, "default")
     with volume.mount("ro", "key_poll=1s") as mount:
         path = mount.path / "s" / "file"
+        sandbox.run("keyring", "disable", keyring, "default")
         assert os.listdir(mount.path) == ["s"] and (mount.path / "s").is_dir()
         assert outcome(path.read_bytes) == "EKEYREVOKED"
         sandbox.run("keyring", "enable", keyring, "default")
