@@ -148,7 +148,7 @@ static void hide(struct entry_list *list, const char *backing)
 
 int entry_list_next(struct entry_list *list, struct entry *ret_entry)
 {
-	const struct dirent64 *below;
+	const struct dirent64 *below = NULL;
 	int r;
 
 	while ((r = read_below(list, &below)) > 0) {

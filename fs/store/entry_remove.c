@@ -141,9 +141,8 @@ int entry_open_snapshot(const struct place *parent, const char *name,
 
 	if (state == SNAPSHOT_FOREIGN)
 		r = -EACCES;
-	else if (state == SNAPSHOT_DUPLICATE)
-		r = -EROFS;
-	else if (!snapshot_is_encrypted(snapshot) && store_is_encrypted(parent->store))
+	else if (state == SNAPSHOT_DUPLICATE ||
+		 (!snapshot_is_encrypted(snapshot) && store_is_encrypted(parent->store)))
 		r = -EROFS;
 	if (r < 0) {
 		snapshot_put(snapshot);

@@ -19,12 +19,15 @@ struct backing_name {
 bool name_is_reserved(const char *name);
 
 /* The backing name of NAME in PLACE.  -EPERM reserved, -ENAMETOOLONG, -EAGAIN. */
-MUST_CHECK int name_encode(const struct place *place, const char *name, struct backing_name *ret_backing);
+MUST_CHECK int name_encode(const struct place *place, const char *name,
+			   struct backing_name *ret_backing);
 
-/* The plain name, NUL-terminated.  -EBADMSG: does not verify; -ENODATA: a sidecar or reserved name, not to be shown. */
+/* The plain name, NUL-terminated.  -EBADMSG: does not verify; -ENODATA: a sidecar or reserved name,
+ * not to be shown. */
 MUST_CHECK int name_decode(const struct place *place, const char *backing, char plain[static 256]);
 
-/* Write a long name's sidecar, durable, before its entry; remove it after the entry.  No-op for short names. */
+/* Write a long name's sidecar, durable, before its entry; remove it after the entry.  No-op for
+ * short names. */
 MUST_CHECK int name_prepare(const struct place *place, const struct backing_name *backing);
 void name_forget(const struct place *place, const struct backing_name *backing);
 

@@ -3,6 +3,7 @@
 #ifndef SNAPCRYPT_FS_STORE_NAME_INTERNAL_H
 #define SNAPCRYPT_FS_STORE_NAME_INTERNAL_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -58,7 +58,7 @@ int name_read_sidecar(const struct place *place, const char *backing,
 {
 	char path[NAME_SIDECAR_SIZE];
 	uint8_t stated[SHA256_SIZE], digest[SHA256_SIZE];
-	struct sidecar sidecar;
+	struct sidecar sidecar = { .size = 0 };
 	int r;
 
 	if (strlen(backing) != NAME_LONG_SIZE ||
@@ -123,7 +123,7 @@ static int sync_directory(const struct place *place)
 int name_prepare(const struct place *place, const struct backing_name *backing)
 {
 	char path[NAME_SIDECAR_SIZE];
-	struct sidecar wanted, found;
+	struct sidecar wanted, found = { .size = 0 };
 	int fd, r;
 
 	if (!backing->is_long)

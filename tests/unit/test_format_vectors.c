@@ -19,7 +19,7 @@
 #include "meta/format/journal_record.h"
 #include "meta/format/layout.h"
 #include "meta/format/sealed_value.h"
-#include "vector.h"
+#include "tests/unit/vector.h"
 
 static struct bytes body_of(const struct vector *vector)
 {

@@ -1,122 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves fs/store/xattr.h: attributes survive, nothing of them is in clear below, ours are ours. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/xattr.h>
-
-#include <cmocka.h>
-
-#include "fs/store/entry.h"
-#include "fs/store/xattr.h"
 #include "meta/format/sealed_value.h"
-#include "tests/unit/fake_snapshots.h"
-#include "tests/unit/temporary.h"
-
-#define MARKER "plaintext-marker"
-
-static struct store store;
-static struct snapshot snapshot, other;
-static struct place place;
-static struct xattr_target file, directory, self, fifo;
-static bool has_attributes, has_trusted;
-
-static void probe(void)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/file", place.fd);
-	has_attributes = setxattr(path, "user.probe", "1", 1, 0) == 0;
-	has_trusted = has_attributes && setxattr(path, "trusted.probe", "1", 1, 0) == 0;
-	if (has_attributes)
-		assert_int_equal(removexattr(path, "user.probe"), 0);
-	if (has_trusted)
-		assert_int_equal(removexattr(path, "trusted.probe"), 0);
-}
-
-static int set_up(void **state)
-{
-	uint8_t object_id[16];
-
-	fake_store_init(&store, temporary_open());
-	fake_snapshot_init(&snapshot, &store, SNAPSHOT_PLAIN_DIRECTORY);
-	fake_snapshot_init(&other, &store, SNAPSHOT_PLAIN_DIRECTORY);
-	place = (struct place){ &store, &snapshot, store.root_fd, 1, "s" };
-	fake_file(place.fd, "file", &store, snapshot.dek->dek, object_id);
-	assert_int_equal(mkdirat(place.fd, "directory", 0755), 0);
-	assert_int_equal(mknodat(place.fd, "fifo", S_IFIFO | 0644, 0), 0);
-	file = (struct xattr_target){ &place, "file", S_IFREG };
-	directory = (struct xattr_target){ &place, "directory", S_IFDIR };
-	fifo = (struct xattr_target){ &place, "fifo", S_IFIFO };
-	self = (struct xattr_target){ &place, "", S_IFDIR };
-	probe();
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	fake_store_clear(&store);
-	temporary_remove(store.root_fd);
-	return 0;
-}
-
-static void need_attributes(void)
-{
-	if (!has_attributes) {
-		print_message("skipped: the filesystem of TMPDIR has no extended attributes\n");
-		skip();
-	}
-}
-
-static void need_trusted(void)
-{
-	need_attributes();
-	if (!has_trusted) {
-		print_message("skipped: no privilege for trusted attributes\n");
-		skip();
-	}
-}
-
-static int set(const struct xattr_target *target, const char *name, const char *value)
-{
-	return xattr_set(target, name, (const uint8_t *)value, strlen(value), 0);
-}
-
-static void assert_value(const struct xattr_target *target, const char *name, const char *expected)
-{
-	uint8_t value[256];
-	const ssize_t size = xattr_get(target, name, value, sizeof(value));
-
-	assert_int_equal(size, strlen(expected));
-	assert_memory_equal(value, expected, strlen(expected));
-	assert_int_equal(xattr_get(target, name, NULL, 0), strlen(expected));
-}
-
-static void assert_none(const struct xattr_target *target, const char *name)
-{
-	uint8_t value[256];
-
-	assert_int_equal(xattr_get(target, name, value, sizeof(value)), -ENODATA);
-}
-
-/* Names below, joined; how many begin with PREFIX. */
-static unsigned count_below(const struct xattr_target *target, const char *prefix)
-{
-	char path[300], names[4096];
-	ssize_t size;
-	unsigned count = 0;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", place.fd, target->backing);
-	size = llistxattr(path, names, sizeof(names));
-	assert_true(size >= 0);
-	for (char *name = names; name < names + size; name += strlen(name) + 1) {
-		assert_null(strstr(name, "marker"));
-		if (strncmp(name, prefix, strlen(prefix)) == 0)
-			count++;
-	}
-	return count;
-}
+#include "tests/unit/xattr_fixture.h"
 
 /* ---- What is stored -------------------------------------------------------------------------- */
 
@@ -283,119 +168,6 @@ static void attributes_wait_for_their_key(void **state)
 	assert_int_equal(count_below(&file, "user.snapcrypt.x."), 1);
 }
 
-/* ---- Tampering ------------------------------------------------------------------------------- */
-
-static void copy_below(const char *from, const char *to)
-{
-	char from_path[64], to_path[64], names[4096], value[4096];
-
-	snprintf(from_path, sizeof(from_path), "/proc/self/fd/%d/%s", place.fd, from);
-	snprintf(to_path, sizeof(to_path), "/proc/self/fd/%d/%s", place.fd, to);
-	const ssize_t size = listxattr(from_path, names, sizeof(names));
-
-	for (char *name = names; name < names + size; name += strlen(name) + 1) {
-		const ssize_t value_size = getxattr(from_path, name, value, sizeof(value));
-
-		assert_int_equal(setxattr(to_path, name, value, (size_t)value_size, 0), 0);
-	}
-}
-
-static void value_of_another_file_is_not_authentic(void **state)
-{
-	struct xattr_target second = { &place, "second", S_IFREG };
-	uint8_t object_id[16], value[16];
-
-	need_attributes();
-	fake_file(place.fd, "second", &store, snapshot.dek->dek, object_id);
-	assert_int_equal(set(&file, "user.a", "1"), 0);
-	copy_below("file", "second");
-	assert_int_equal(xattr_get(&second, "user.a", value, sizeof(value)), -EBADMSG);
-}
-
-static void value_of_another_attribute_is_not_authentic(void **state)
-{
-	char path[64], names[512], first[256] = "", second[256] = "";
-	uint8_t value[64];
-
-	need_attributes();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/file", place.fd);
-	assert_int_equal(set(&file, "user.a", "1"), 0);
-	assert_true(listxattr(path, names, sizeof(names)) > 0);
-	strcpy(first, names);
-	assert_int_equal(removexattr(path, first), 0);
-	assert_int_equal(set(&file, "user.b", "2"), 0);
-	assert_true(listxattr(path, names, sizeof(names)) > 0);
-	strcpy(second, names);
-	const ssize_t size = getxattr(path, second, value, sizeof(value));
-
-	assert_int_equal(setxattr(path, first, value, (size_t)size, 0), 0);
-	assert_int_equal(xattr_get(&file, "user.a", value, sizeof(value)), -EBADMSG);
-	assert_value(&file, "user.b", "2");
-}
-
-static void file_without_header_takes_no_attributes(void **state)
-{
-	struct xattr_target planted = { &place, "planted", S_IFREG };
-
-	assert_int_equal(mknodat(place.fd, "planted", S_IFREG | 0600, 0), 0);
-	assert_int_equal(set(&planted, "user.a", "1"), -EBADMSG);
-	assert_none(&planted, "user.a");
-}
-
-/* ---- Other DEKs ------------------------------------------------------------------------------ */
-
-/* The file moves to another snapshot and keeps its DEK. */
-static void attributes_of_a_file_from_another_snapshot_are_its_own(void **state)
-{
-	need_attributes();
-	assert_int_equal(set(&file, "user.a", "1"), 0);
-	place.snapshot = &other;
-	assert_value(&file, "user.a", "1");
-	assert_int_equal(set(&file, "user.a", "2"), 0);
-	assert_value(&file, "user.a", "2");
-	assert_int_equal(set(&file, "user.b", "3"), 0);
-	assert_int_equal(count_below(&file, "user.snapcrypt.x."), 2);
-	place.snapshot = &snapshot;
-	assert_value(&file, "user.b", "3");
-}
-
-/* A directory's new attributes are under the DEK of new objects: an old one gives way. */
-static void attribute_under_an_older_key_is_replaced(void **state)
-{
-	need_attributes();
-	snapshot.kind = other.kind = SNAPSHOT_STREAM;
-	assert_int_equal(set(&directory, "user.a", "old"), 0);
-	place.snapshot = &other;
-	assert_value(&directory, "user.a", "old");
-	assert_int_equal(xattr_set(&directory, "user.a", NULL, 0, XATTR_CREATE), -EEXIST);
-	assert_int_equal(set(&directory, "user.a", "new"), 0);
-	assert_value(&directory, "user.a", "new");
-	assert_int_equal(count_below(&directory, "user.snapcrypt.x."), 1);
-	snapshot.dek->error = -ENOKEY;
-	assert_value(&directory, "user.a", "new");
-}
-
-static void rekey_moves_every_attribute(void **state)
-{
-	need_attributes();
-	assert_int_equal(set(&file, "user.a", "1"), 0);
-	assert_int_equal(set(&file, "user.b", ""), 0);
-	place.snapshot = &other;
-	snapshot.dek->error = -EAGAIN;
-	assert_int_equal(xattr_rekey(&file, dek_id(snapshot.dek->dek), dek_id(other.dek->dek)),
-			 -EAGAIN);
-	snapshot.dek->error = 0;
-	assert_int_equal(xattr_rekey(&file, dek_id(snapshot.dek->dek), dek_id(other.dek->dek)), 0);
-	assert_int_equal(count_below(&file, "user.snapcrypt.x."), 2);
-	/* The old key is gone, and nobody asks for it. */
-	snapshot.dek->error = -ENOKEY;
-	assert_int_equal(xattr_list(&file, NULL, 0), 2 * strlen("user.a") + 2);
-	assert_int_equal(xattr_get(&file, "user.a", NULL, 0), 1);
-	snapshot.dek->error = 0;
-	assert_value(&file, "user.a", "1");
-	assert_value(&file, "user.b", "");
-}
-
 /* ---- What is refused ------------------------------------------------------------------------- */
 
 static void names_of_ours_cannot_be_set(void **state)
@@ -494,8 +266,6 @@ static void virtual_attributes_are_answered_and_not_listed(void **state)
 	assert_value(&file, "user.snapcrypt.data_key_id", dek);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -510,12 +280,6 @@ int main(void)
 		TEST(what_does_not_verify_is_left_out),
 		TEST(objects_without_attributes_need_no_key),
 		TEST(attributes_wait_for_their_key),
-		TEST(value_of_another_file_is_not_authentic),
-		TEST(value_of_another_attribute_is_not_authentic),
-		TEST(file_without_header_takes_no_attributes),
-		TEST(attributes_of_a_file_from_another_snapshot_are_its_own),
-		TEST(attribute_under_an_older_key_is_replaced),
-		TEST(rekey_moves_every_attribute),
 		TEST(names_of_ours_cannot_be_set),
 		TEST(sealed_files_refuse_changes_from_everywhere),
 		TEST(untrusted_keys_are_not_written_under),

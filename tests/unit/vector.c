@@ -10,24 +10,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "meta/encoding.h"
 
-#define VECTOR_SIZE_MAX (4u << 20)
+#define VECTOR_SIZE_MAX ((off_t)4 << 20)
 
 static char *read_text(const char *path)
 {
 	FILE *stream = fopen(path, "r");
-	char *text = calloc(1, VECTOR_SIZE_MAX + 1);
+	struct stat st = { .st_size = 0 };
+	char *text;
 
-	if (!stream || !text)
+	if (!stream || fstat(fileno(stream), &st) < 0 || st.st_size > VECTOR_SIZE_MAX)
 		fail_msg("%s: %s", path, strerror(errno));
-	else if (fread(text, 1, VECTOR_SIZE_MAX, stream) == VECTOR_SIZE_MAX)
-		fail_msg("%s: too large", path);
-	if (stream)
-		fclose(stream);
+	text = calloc(1, (size_t)st.st_size + 1);
+	assert_non_null(text);
+	assert_int_equal(fread(text, 1, (size_t)st.st_size, stream), st.st_size);
+	fclose(stream);
 	return text;
 }
 
