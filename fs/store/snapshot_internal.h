@@ -50,6 +50,8 @@ struct snapshot {
 	UT_hash_handle hh;
 };
 
+bool snapshot_is_foreign(const struct snapshot *snapshot);
+
 /* ---- snapshot_walk.c --------------------------------------------------------------------------------------------- */
 
 /* Every snapshot-level directory: opened below PARENT_FD as NAME; PATH is its path below the root.  Non-zero stops. */

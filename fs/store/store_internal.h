@@ -98,6 +98,14 @@ int store_want(const struct uuid *dek_id);
 /* The snapshot that the key record of an open DEK names.  false: not known. */
 bool store_dek_snapshot(struct store *store, const struct uuid *dek_id, struct uuid *ret_snapshot);
 
+/* keys/<dek> */
+void key_directory(const struct uuid *dek_id, char name[static CONTROL_NAME_SIZE]);
+/* Remember what a DEK's record says, for those who ask later whether it may be written under. */
+MUST_CHECK int store_take_note(struct store *store, const struct key_record *record,
+			       bool is_trusted);
+/* -EACCES: this host does not write under DEK. */
+MUST_CHECK int store_check_trust(struct store *store, const struct dek *dek);
+
 /* ---- store_seals.c ----------------------------------------------------------------------------------------------- */
 
 MUST_CHECK int store_load_seals(struct store *store, struct store_error *reterr);

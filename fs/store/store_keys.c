@@ -25,7 +25,7 @@ int store_want(const struct uuid *dek_id)
 	return -EAGAIN;
 }
 
-static void key_directory(const struct uuid *dek_id, char name[static CONTROL_NAME_SIZE])
+void key_directory(const struct uuid *dek_id, char name[static CONTROL_NAME_SIZE])
 {
 	char id[UUID_TEXT_SIZE];
 
@@ -175,7 +175,7 @@ static struct dek_note *note_of(struct store *store, const struct uuid *dek_id)
 }
 
 /* What a DEK's record says, for those who ask later whether it may be written under. */
-static int take_note(struct store *store, const struct key_record *record, bool is_trusted)
+int store_take_note(struct store *store, const struct key_record *record, bool is_trusted)
 {
 	struct dek_note *note;
 	int r = 0;
@@ -225,7 +225,7 @@ static int load_record(void *arg, const struct uuid *dek_id, struct key_record *
 	int r = store_key_record(store, dek_id, &record, &origin);
 
 	if (r == 0) {
-		r = take_note(store, &record, trust_origin_is_trusted(origin));
+		r = store_take_note(store, &record, trust_origin_is_trusted(origin));
 		if (r < 0)
 			key_record_free(&record);
 	}
@@ -241,7 +241,7 @@ static int load_record(void *arg, const struct uuid *dek_id, struct key_record *
 }
 
 /* May this host write under DEK?  Decided once for each time that it is opened. */
-static int check_trust(struct store *store, const struct dek *dek)
+int store_check_trust(struct store *store, const struct dek *dek)
 {
 	CLEANUP(own_credentials_restore)
 	struct own_credentials saved = own_credentials_take();
@@ -290,7 +290,7 @@ static int apply_left_overs(void *arg, struct dek *dek)
 	if (!store->is_writable || !store->recovery ||
 	    !recovery_is_needed(store->recovery, dek_id(dek)))
 		return 0;
-	if (check_trust(store, dek) < 0) {
+	if (store_check_trust(store, dek) < 0) {
 		store_report(store, LOG_WARNING, CONTROL_DIRECTORY "/journal",
 			     "left-over changes under a data key that is not trusted here wait");
 		return 0;
@@ -367,7 +367,7 @@ int store_dek_for_write(struct store *store, const struct uuid *dek_id, struct d
 		return -EROFS;
 	r = store_dek(store, dek_id, &dek);
 	if (r == 0)
-		r = check_trust(store, dek);
+		r = store_check_trust(store, dek);
 	if (r < 0)
 		return r;
 	*ret_dek = TAKE(dek);
@@ -390,145 +390,4 @@ int store_take_dek(struct store *store, const struct uuid *snapshot, struct key_
 					      NULL);
 	r = dek_ring_take(store->deks, ticket, &request, ret_record, ret_dek);
 	return r == -EAGAIN ? store_want(ticket) : r;
-}
-
-/* ---- New records ------------------------------------------------------------------------------------------------- */
-
-static int next_generation(struct store *store, const char *directory, uint64_t *ret_generation)
-{
-	uint64_t *numbers = NULL;
-	size_t count = 0;
-	int r = control_numbers(store->control_fd, directory, &numbers, &count);
-
-	if (r < 0 && r != -ENOENT)
-		return r;
-	*ret_generation = count > 0 ? numbers[0] + 1 : 1;
-	free(numbers);
-	return 0;
-}
-
-static int publish_line(struct store *store, const char *directory, uint64_t generation,
-			const char *line)
-{
-	char name[24];
-	char *text = NULL;
-	int r = trust_sign(store->trust, line, &text);
-
-	if (r < 0)
-		return r;
-	snprintf(name, sizeof(name), "%" PRIu64, generation);
-	r = record_publish(store->control_fd, directory, name, text);
-	free(text);
-	return r;
-}
-
-static int publish_key(struct store *store, struct key_record *record, const struct dek *dek)
-{
-	char directory[CONTROL_NAME_SIZE];
-	char *line = NULL;
-	int r;
-
-	key_directory(&record->dek, directory);
-	r = next_generation(store, directory, &record->generation);
-	if (r < 0)
-		return r;
-	if (record->created_s == 0)
-		record->created_s = time(NULL);
-	r = kms_authenticate_record(dek, record);
-	if (r == 0)
-		r = key_record_encode(record, &line);
-	if (r == 0)
-		r = publish_line(store, directory, record->generation, line);
-	free(line);
-	return r;
-}
-
-static int pin_key(struct store *store, const struct key_record *record, bool is_made_here)
-{
-	struct dek_pin pin = {
-		.is_trusted = is_made_here,
-		.is_made_here = is_made_here,
-		.generation = record->generation,
-		.snapshot = record->snapshot,
-		.period_start_s = record->period_start_s,
-	};
-
-	memcpy(pin.commitment, record->commitment, sizeof(pin.commitment));
-	return trust_pin_dek(store->trust, &record->volume, &record->dek, &pin);
-}
-
-int store_publish_new_dek(struct store *store, struct key_record *record, struct dek *dek)
-{
-	CLEANUP(own_credentials_restore)
-	struct own_credentials saved = own_credentials_take();
-	int r = publish_key(store, record, dek);
-
-	(void)saved;
-	if (r == 0)
-		r = pin_key(store, record, true);
-	if (r == 0)
-		r = take_note(store, record, true);
-	return r < 0 ? r : dek_ring_insert(store->deks, dek);
-}
-
-/* The note of a DEK that was opened past the ring. */
-static int need_note(struct store *store, const struct uuid *dek_id)
-{
-	struct key_record record;
-	enum trust_origin origin;
-	struct uuid snapshot;
-	int r;
-
-	if (store_dek_snapshot(store, dek_id, &snapshot))
-		return 0;
-	r = store_key_record(store, dek_id, &record, &origin);
-	if (r < 0)
-		return r;
-	r = take_note(store, &record, trust_origin_is_trusted(origin));
-	key_record_free(&record);
-	return r;
-}
-
-/* This host's signature would make a data key that it does not trust look like one of its own. */
-static int check_rewrap(struct store *store, const struct dek *dek)
-{
-	int r;
-
-	if (!store->is_writable)
-		return -EROFS;
-	r = need_note(store, dek_id(dek));
-	return r < 0 ? r : check_trust(store, dek);
-}
-
-int store_publish_key_record(struct store *store, struct key_record *record, const struct dek *dek)
-{
-	CLEANUP(own_credentials_restore)
-	struct own_credentials saved = own_credentials_take();
-	int r = check_rewrap(store, dek);
-
-	(void)saved;
-	if (r == 0)
-		r = publish_key(store, record, dek);
-	if (r == 0)
-		r = pin_key(store, record, false);
-	return r < 0 ? r : take_note(store, record, true);
-}
-
-int store_publish_volume_record(struct store *store, struct volume_record *record)
-{
-	CLEANUP(own_credentials_restore)
-	struct own_credentials saved = own_credentials_take();
-	char *line = NULL;
-	int r;
-
-	(void)saved;
-	if (!store->is_writable)
-		return -EROFS;
-	r = next_generation(store, "volume", &record->generation);
-	if (r == 0)
-		r = volume_record_encode(record, &line);
-	if (r == 0)
-		r = publish_line(store, "volume", record->generation, line);
-	free(line);
-	return r < 0 ? r : trust_pin_volume(store->trust, record, NULL);
 }

@@ -22,6 +22,40 @@ void fields_fail(struct fields *fields, int error)
 		fields->error = error;
 }
 
+/* Members of all objects in a value. */
+static size_t count_members(struct json_object *value)
+{
+	size_t count = 0;
+
+	if (json_object_is_type(value, json_type_object)) {
+		json_object_object_foreach (value, name, inner) {
+			(void)name;
+			count += 1 + count_members(inner);
+		}
+	} else if (json_object_is_type(value, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(value); i++)
+			count += count_members(json_object_array_get_idx(value, i));
+	}
+	return count;
+}
+
+/* Colons outside of strings: one for each member, in well-formed text. */
+static size_t count_colons(struct bytes text)
+{
+	bool is_in_string = false;
+	size_t count = 0;
+
+	for (size_t i = 0; i < text.size; i++) {
+		if (is_in_string && text.data[i] == '\\')
+			i++;
+		else if (text.data[i] == '"')
+			is_in_string = !is_in_string;
+		else if (text.data[i] == ':' && !is_in_string)
+			count++;
+	}
+	return count;
+}
+
 void fields_parse(struct fields *fields, struct bytes text)
 {
 	struct json_tokener *tokener = NULL;
@@ -41,6 +75,9 @@ void fields_parse(struct fields *fields, struct bytes text)
 	if (json_tokener_get_error(tokener) != json_tokener_success ||
 	    json_tokener_get_parse_end(tokener) != text.size ||
 	    !json_object_is_type(fields->object, json_type_object))
+		fields->error = -EBADMSG;
+	/* Of two members with one name, readers may take either: neither counts. */
+	else if (count_members(fields->object) != count_colons(text))
 		fields->error = -EBADMSG;
 	json_tokener_free(tokener);
 }
@@ -296,17 +333,25 @@ int fields_split_mac(struct bytes line, char **ret_mac_input, uint8_t mac[static
 	static const char suffix[] = "\"}";
 	const size_t text_size = BASE64URL_TEXT_SIZE(32) - 1;
 	const size_t mac_size = sizeof(prefix) - 1 + text_size + sizeof(suffix) - 1;
-	const char *end = (const char *)line.data + line.size - mac_size;
+	const char *end;
 	char text[BASE64URL_TEXT_SIZE(32)] = { 0 };
+	char *input;
 
-	if (line.size <= mac_size || memcmp(end, prefix, sizeof(prefix) - 1) != 0 ||
+	if (line.size <= mac_size)
+		return -EBADMSG;
+	end = (const char *)line.data + line.size - mac_size;
+	if (memcmp(end, prefix, sizeof(prefix) - 1) != 0 ||
 	    memcmp(end + sizeof(prefix) - 1 + text_size, suffix, sizeof(suffix) - 1) != 0)
 		return -EBADMSG;
 	memcpy(text, end + sizeof(prefix) - 1, text_size);
 	if (base64url_decode_exact(text, mac, 32) < 0)
 		return -EBADMSG;
-	*ret_mac_input = strndup((const char *)line.data, line.size - mac_size);
-	return *ret_mac_input ? 0 : -ENOMEM;
+	input = calloc(1, line.size - mac_size + 1);
+	if (!input)
+		return -ENOMEM;
+	memcpy(input, line.data, line.size - mac_size);
+	*ret_mac_input = input;
+	return 0;
 }
 
 int fields_join_mac(const char *mac_input, const uint8_t mac[static 32], char **ret_line)

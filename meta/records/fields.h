@@ -25,7 +25,8 @@ struct fields {
 	int error; /* 0, -EBADMSG, -ENOTSUP or -ENOMEM */
 };
 
-/* Parse one JSON object, strictly: no more than one, no comments, valid UTF-8, no NUL. */
+/* Parse one JSON object, strictly: no more than one, no comments, valid UTF-8, no NUL, no member
+ * twice. */
 void fields_parse(struct fields *fields, struct bytes text);
 
 /* Members of an object inside another. */
