@@ -38,10 +38,15 @@ int pending_encode(const struct pending *pending, const struct journal_checkpoin
 	memcpy(fields.content_id, pending->content_id, sizeof(fields.content_id));
 
 	const size_t size = journal_record_encode(&fields, record);
-	const struct bytes input = journal_record_mac_input(record, size);
+	struct bytes parts[JOURNAL_RECORD_MAC_PARTS];
+	int r;
 
-	return dek_mac(file->dek, DEK_LABEL_JOURNAL, &input, 1,
-		       journal_record_mac_slot(record, size));
+	journal_record_mac_parts(record, size, parts);
+	r = dek_mac(file->dek, DEK_LABEL_JOURNAL, parts, ARRAY_SIZE(parts),
+		    journal_record_mac_slot(record, size));
+	if (r == 0)
+		journal_record_finish(record, size);
+	return r;
 }
 
 uint8_t *journal_reserve(struct journal *journal, size_t size)

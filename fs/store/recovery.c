@@ -49,14 +49,16 @@ int recovery_read(struct recovery *recovery, const struct recovery_entry *entry,
 		return (int)n;
 
 	const struct bytes record = { buffer, (size_t)n };
-	const struct bytes input = journal_record_mac_input(buffer, entry->record_size);
+	struct bytes parts[JOURNAL_RECORD_MAC_PARTS];
 
 	r = journal_record_decode(record, &expected, ret_record, &size, NULL);
 	if (r < 0 || size != entry->record_size || !uuid_equal(&ret_record->dek, &entry->dek) ||
 	    ret_record->kind != entry->kind ||
 	    memcmp(ret_record->object_id, entry->object_id, sizeof(entry->object_id)) != 0)
 		return -EBADMSG;
-	return dek_mac_verify(dek, DEK_LABEL_JOURNAL, &input, 1, journal_record_mac(buffer, size));
+	journal_record_mac_parts(buffer, size, parts);
+	return dek_mac_verify(dek, DEK_LABEL_JOURNAL, parts, ARRAY_SIZE(parts),
+			      journal_record_mac(buffer, size));
 }
 
 /* A mount that lives keeps its journal locked. */
@@ -232,7 +234,7 @@ bool recovery_is_needed(const struct recovery *recovery, const struct uuid *dek_
 		return false;
 	pthread_mutex_lock(mutex_of(recovery));
 	for (size_t i = 0; i < recovery->entry_count && !is_needed; i++)
-		is_needed = recovery->entries[i].state == RECOVERY_WAITING &&
+		is_needed = recovery->entries[i].state != RECOVERY_DONE &&
 			    uuid_equal(&recovery->entries[i].dek, dek_id);
 	pthread_mutex_unlock(mutex_of(recovery));
 	return is_needed;

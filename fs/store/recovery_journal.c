@@ -184,9 +184,15 @@ static int encode_applied(const struct recovery_entry *entry,
 	memcpy(record.content_id, entry->content_id, sizeof(record.content_id));
 
 	const size_t size = journal_record_encode(&record, buffer);
-	const struct bytes input = journal_record_mac_input(buffer, size);
+	struct bytes parts[JOURNAL_RECORD_MAC_PARTS];
+	int r;
 
-	return dek_mac(dek, DEK_LABEL_JOURNAL, &input, 1, journal_record_mac_slot(buffer, size));
+	journal_record_mac_parts(buffer, size, parts);
+	r = dek_mac(dek, DEK_LABEL_JOURNAL, parts, ARRAY_SIZE(parts),
+		    journal_record_mac_slot(buffer, size));
+	if (r == 0)
+		journal_record_finish(buffer, size);
+	return r;
 }
 
 int recovery_write_applied(struct recovery *recovery, size_t index, const struct dek *dek,

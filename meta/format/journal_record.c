@@ -19,6 +19,7 @@
 #define RECORD_FLAGS          (RECORD_FLAG_EXACT | RECORD_FLAG_HEADER | RECORD_FLAG_OPEN)
 
 static const char superblock_magic[8] = { 'S', 'N', 'P', 'J', 'R', 'N', 'L', '1' };
+static const uint8_t crc_as_zero[4];
 static const char record_magic[4] = { 'J', 'R', 'E', 'C' };
 
 static uint32_t crc_of(const uint8_t *data, size_t size)
@@ -156,11 +157,36 @@ size_t journal_record_encode(const struct journal_record *record, uint8_t *data)
 	write_span(&writer, record->data);
 	write_zeros(&writer, padding_after(body) + JOURNAL_RECORD_MAC_SIZE);
 
-	const uint32_t crc = crc_of(data, size - JOURNAL_RECORD_MAC_SIZE);
+	return size;
+}
+
+/* CRC of a whole record: its own field counts as zero. */
+static uint32_t record_crc(const uint8_t *record, size_t size)
+{
+	const size_t rest = RECORD_CRC_OFFSET + sizeof(crc_as_zero);
+	uint32_t crc = crc_of(record, RECORD_CRC_OFFSET);
+
+	crc = crc32c(crc, (struct bytes){ crc_as_zero, sizeof(crc_as_zero) });
+	return crc32c(crc, (struct bytes){ record + rest, size - rest });
+}
+
+void journal_record_finish(uint8_t *data, size_t size)
+{
+	const uint32_t crc = record_crc(data, size);
+	struct writer writer;
 
 	writer_init(&writer, data + RECORD_CRC_OFFSET, sizeof(crc));
 	write_le32(&writer, crc);
-	return size;
+}
+
+void journal_record_mac_parts(const uint8_t *data, size_t size,
+			      struct bytes parts[static JOURNAL_RECORD_MAC_PARTS])
+{
+	const size_t rest = RECORD_CRC_OFFSET + sizeof(crc_as_zero);
+
+	parts[0] = (struct bytes){ data, RECORD_CRC_OFFSET };
+	parts[1] = (struct bytes){ crc_as_zero, sizeof(crc_as_zero) };
+	parts[2] = (struct bytes){ data + rest, size - JOURNAL_RECORD_MAC_SIZE - rest };
 }
 
 int journal_record_peek(struct bytes data, size_t *ret_size)
@@ -180,18 +206,6 @@ int journal_record_peek(struct bytes data, size_t *ret_size)
 		return -ENODATA;
 	*ret_size = journal_record_size(path_size, data_size);
 	return 0;
-}
-
-/* CRC of a whole record: its own field counts as zero. */
-static uint32_t record_crc(const uint8_t *record, size_t size)
-{
-	static const uint8_t zero[4];
-	uint32_t crc = crc_of(record, RECORD_CRC_OFFSET);
-
-	crc = crc32c(crc, (struct bytes){ zero, sizeof(zero) });
-	return crc32c(crc, (struct bytes){ record + RECORD_CRC_OFFSET + sizeof(zero),
-					   size - JOURNAL_RECORD_MAC_SIZE - RECORD_CRC_OFFSET -
-						   sizeof(zero) });
 }
 
 /* What no writer says, in a record that is whole. */

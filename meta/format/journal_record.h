@@ -100,17 +100,20 @@ struct journal_record {
 size_t journal_record_size(size_t path_size, size_t data_size);
 
 /*
- * Write a record with zeros in place of its MAC; returns its size.
+ * Write a record with zeros in place of its MAC and CRC; returns its size.  Then the caller puts the
+ * MAC at journal_record_mac_slot() and calls journal_record_finish().
  *
  *   data   journal_record_size() bytes
  */
 size_t journal_record_encode(const struct journal_record *record, uint8_t *data);
 
-/* Of a whole record of SIZE bytes: what the MAC covers, and where it is. */
-static inline struct bytes journal_record_mac_input(const uint8_t *data, size_t size)
-{
-	return (struct bytes){ data, size - JOURNAL_RECORD_MAC_SIZE };
-}
+/* Write the CRC, which covers the MAC too: a torn record is not taken for a forged one. */
+void journal_record_finish(uint8_t *data, size_t size);
+
+/* What the MAC of a whole record of SIZE bytes covers: everything before it, the CRC as zero. */
+#define JOURNAL_RECORD_MAC_PARTS 3
+void journal_record_mac_parts(const uint8_t *data, size_t size,
+			      struct bytes parts[static JOURNAL_RECORD_MAC_PARTS]);
 
 static inline uint8_t *journal_record_mac_slot(uint8_t *data, size_t size)
 {

@@ -96,7 +96,7 @@ def parse_record(data, epoch, sequence):
         raise EndOfScan("wrong-epoch")
     if found_sequence != sequence:
         raise EndOfScan("wrong-sequence")
-    if crc != crc32c(data[:12] + bytes(4) + data[16:covered]):
+    if crc != crc32c(data[:12] + bytes(4) + data[16:covered + 32]):
         raise EndOfScan("bad-crc")
     if kind not in (WRITE, APPLIED):
         raise Fault("bad-kind")
@@ -109,7 +109,7 @@ def parse_record(data, epoch, sequence):
                            bytes(data[128 + path_size:body]), epoch, sequence,
                            uuid.UUID(bytes=bytes(data[32:48])), uuid.UUID(bytes=bytes(data[48:64])),
                            bytes(data[64:80]), bytes(data[80:104]), offset, result,
-                           bytes(data[:covered]), bytes(data[covered:covered + 32]))
+                           bytes(data[:12] + bytes(4) + data[16:covered]), bytes(data[covered:covered + 32]))
     check_record(record)
     return record, covered + 32
 
