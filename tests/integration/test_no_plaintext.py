@@ -21,7 +21,7 @@ def plant(root):
     os.setxattr(root / "content", "user.note", MARKER.encode())
     os.setxattr(root / "content", f"user.{MARKER}", b"1")
     os.setxattr(root / f"{MARKER}-directory", "user.note", MARKER.encode())
-    os.setxattr(root / "link", "trusted.note", MARKER.encode(), follow_symlinks=False)
+    os.setxattr(root / "content", "trusted.note", MARKER.encode())
     with open(root / "journaled", "wb") as file:
         file.write(bytes(100_000))
         file.flush()

@@ -42,7 +42,7 @@ class Server:
     def create(self):
         self.run("initdb", "-D", self.data, "-A", "trust", "--data-checksums", "-U", "postgres", "-E", "UTF8")
         with open(self.data / "postgresql.conf", "a") as settings:
-            settings.write("wal_level=replica\nmax_wal_senders=4\nfsync=off\nshared_buffers=32MB\n")
+            settings.write("wal_level=replica\nmax_wal_senders=4\nwal_keep_size=1GB\nfsync=off\nshared_buffers=32MB\n")
         with open(self.data / "pg_hba.conf", "a") as access:
             access.write("local replication all trust\n")
 
@@ -156,7 +156,8 @@ def can_read(mount):
 def wait_for_file(path, process):
     deadline = time.monotonic() + 60
     while not path.exists():
-        assert process.poll() is None and time.monotonic() < deadline, f"{path.name} did not arrive"
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, f"{path.name} did not arrive"
         time.sleep(0.1)
 
 

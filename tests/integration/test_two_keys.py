@@ -95,19 +95,22 @@ def test_writers_learn_of_revocation_and_lose_nothing(sandbox, two):
     volume, keyring = two
     sandbox.allow("disabled")
     with volume.mount(POLL) as mount:
-        with open(mount.path / "b" / "log", "wb", buffering=0) as file:
-            file.write(b"acknowledged")
-            sandbox.run("keyring", "disable", keyring, "second")
+        descriptor = os.open(mount.path / "b" / "log", os.O_WRONLY | os.O_CREAT)
+        os.write(descriptor, b"acknowledged")
+        sandbox.run("keyring", "disable", keyring, "second")
 
-            def is_refused():
-                try:
-                    file.write(b"+")
-                    os.fsync(file.fileno())
-                except OSError as error:
-                    assert error.errno == errno.EKEYREVOKED, error
-                    return True
-                return False
-            wait_until(is_refused)
+        def is_refused():
+            try:
+                os.write(descriptor, b"+")
+                os.fsync(descriptor)
+            except OSError as error:
+                assert error.errno == errno.EKEYREVOKED, error
+                return True
+            return False
+        wait_until(is_refused)
+        with pytest.raises(OSError) as refusal:
+            os.close(descriptor)
+        assert refusal.value.errno == errno.EKEYREVOKED
         sandbox.run("keyring", "enable", keyring, "second")
         wait_until(lambda: read(mount.path / "b" / "log") == b"a")
         assert (mount.path / "b" / "log").read_bytes().startswith(b"acknowledged")
