@@ -266,7 +266,10 @@ int file_load(struct file *file, const struct file_open_options *options, const 
 		wait_for_writer();
 		r = load_again(file, options, &fault);
 	}
-	if (r == -EBADMSG || r == -ENOTSUP)
+	/* A header of another version is no header of this volume: nothing of such a file may be served. */
+	if (r == -ENOTSUP)
+		r = -EBADMSG;
+	if (r == -EBADMSG)
 		report_fault(file, fault);
 	return r == 1 ? -EBUSY : r;
 }
