@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.serial
 
 QUERY = ("select count(*), sum(hashtext(t::text)) from accounts t "
-         "union all select count(*), sum(hashtext(t::text)) from documents t")
+         "union all select count(*), sum(hashtext(t::text)) from documents t order by 1")
 
 
 def free_port():
