@@ -333,7 +333,11 @@ static int finish(struct serving *serving, int exit_code)
 		else
 			log_line(LOG_ERR, NULL, invocation->failure.text);
 		invocation->failure.text[0] = '\0';
-		daemon_failed(&serving->daemon, exit_code, "");
+		daemon_failed(&serving->daemon,
+			      serving->request->outcome == NULL
+				      ? exit_code
+				      : serving->request->outcome(exit_code),
+			      "");
 	}
 	session_close(&serving->session);
 	daemon_free(&serving->daemon);

@@ -66,6 +66,7 @@ static int run_mount(struct invocation *invocation)
 {
 	int r = enter_namespace(invocation);
 
+	flags.request.outcome = mount8_code;
 	flags.request.volume = strdup(operand(invocation, 0));
 	flags.request.mountpoint = strdup(operand(invocation, 1));
 	if (r == 0 && (flags.request.volume == NULL || flags.request.mountpoint == NULL))

@@ -14,6 +14,7 @@ enum mount_choice { MOUNT_DEFAULT, MOUNT_YES, MOUNT_NO };
  *
  *   kernel   options that are none of ours, comma-separated
  *   is_fake  check everything, do not mount
+ *   outcome  the code with which the process ends for one of ours; NULL: the same
  */
 struct mount_request {
 	char *volume;
@@ -35,6 +36,7 @@ struct mount_request {
 	bool is_foreground;
 	bool is_fake;
 	bool is_sloppy;
+	int (*outcome)(int exit_code);
 };
 
 void mount_request_free(struct mount_request *request);
