@@ -106,6 +106,11 @@ _Noreturn static void run(int socket)
 	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	prctl(PR_SET_NAME, "snapcrypt-mount");
+	/* Whoever has started the mount may be reading its output to the end. */
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
+		_exit(1);
 	if (dup2(socket, STDIN_FILENO) < 0 || syscall(SYS_close_range, 3U, ~0U, 0U) < 0)
 		_exit(1);
 	if (privileges_keep_mounting() < 0)
