@@ -10,7 +10,9 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
 
-from snapcrypt import Sandbox  # noqa: E402  (needs the path above)
+from fakes.pki import Authority  # noqa: E402  (needs the path above)
+from fakes.probe import Probe  # noqa: E402
+from snapcrypt import Sandbox  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +46,27 @@ def volume(sandbox):
 def mount(volume):
     """That volume, mounted writable."""
     return volume.mount()
+
+
+@pytest.fixture(scope="session")
+def kms_call():
+    """The program tests/tools/kms_call, beside the program under test."""
+    place = Path(os.environ.get("SNAPCRYPT_BINARY", TESTS.parent / "build" / "dev-gcc" / "snapcrypt"))
+    path = place.parent / "kms_call"
+    if not path.is_file():
+        pytest.fail(f"{path} is not built; set SNAPCRYPT_BINARY or run scripts/test")
+    return path.resolve()
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """A certificate authority of this test."""
+    directory = tmp_path / "pki"
+    directory.mkdir()
+    return Authority(directory)
+
+
+@pytest.fixture
+def probe(kms_call, tmp_path):
+    """Make a Probe: probe(uri, settings)."""
+    return lambda uri, settings=None, **more: Probe(kms_call, tmp_path, uri, settings, **more)
