@@ -101,6 +101,9 @@ MUST_CHECK int http_exchange(struct http *http, const struct kms_call *call,
 /* Percent-encode all but unreserved characters (RFC 3986); -ENOSPC. */
 MUST_CHECK int http_escape(const char *text, char *escaped, size_t size);
 
+/* The URL's host, and its port unless it is the scheme's own, as in Host.  -EINVAL, -ENOSPC. */
+MUST_CHECK int http_authority(const char *url, char *authority, size_t size);
+
 /* May plain http be used to this URL: loopback, 169.254.0.0/16, fe80::/10, fd00:ec2::/32, metadata.google.internal? */
 bool http_is_local_url(const char *url);
 

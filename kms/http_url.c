@@ -121,6 +121,17 @@ bool http_is_local_url(const char *url)
 	return http_target_parse(url, &target) == 0 && target.is_local;
 }
 
+int http_authority(const char *url, char *authority, size_t size)
+{
+	struct http_target target;
+	int r;
+
+	r = http_target_parse(url, &target);
+	if (r < 0)
+		return r;
+	return snprintf(authority, size, "%s", target.authority) < (int)size ? 0 : -ENOSPC;
+}
+
 int http_escape(const char *text, char *escaped, size_t size)
 {
 	static const char digits[] = "0123456789ABCDEF";

@@ -7,6 +7,7 @@
 #include "kms/providers/providers.h"
 
 const struct kms_provider *const kms_providers[] = {
+	&provider_aws,
 	&provider_azure,
 	&provider_gcp,
 	&provider_vault,

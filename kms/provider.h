@@ -75,7 +75,8 @@ struct kms_key_info {
 };
 
 /*
- * wrap, generate, unwrap, describe and probe are called from several threads at once.
+ * wrap, generate, unwrap, describe and probe are called from several threads at once.  On success they may leave operation,
+ * http_status and request_id in *reterr, for the audit log.
  *
  *   name       written into slots; never reused for another service
  *   schemes    URI schemes without "://" or ":", NULL-terminated

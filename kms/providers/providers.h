@@ -5,6 +5,7 @@
 
 #include "kms/provider.h"
 
+extern const struct kms_provider provider_aws;
 extern const struct kms_provider provider_azure;
 extern const struct kms_provider provider_gcp;
 extern const struct kms_provider provider_keyring;
