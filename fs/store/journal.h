@@ -89,6 +89,7 @@ MUST_CHECK int journal_checkpoint(struct journal *journal);
 struct recovery;
 MUST_CHECK int recovery_scan(struct store *store, struct recovery **ret_recovery);
 MUST_CHECK int recovery_apply(struct recovery *recovery, struct dek *dek);
+/* Is there anything for a DEK?  Read-only: also once recovery_apply() has made it ready to be overlaid. */
 bool recovery_is_needed(const struct recovery *recovery, const struct uuid *dek_id);
 size_t recovery_pending(const struct recovery *recovery);      /* records that wait for their DEK */
 /*
