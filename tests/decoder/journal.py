@@ -92,11 +92,12 @@ def parse_record(data, epoch, sequence):
     covered = body + -body % 8
     if len(data) < covered + 32:
         raise EndOfScan("short")
+    data = bytes(data[:covered + 32])
     if found_epoch != epoch:
         raise EndOfScan("wrong-epoch")
     if found_sequence != sequence:
         raise EndOfScan("wrong-sequence")
-    if crc != crc32c(data[:12] + bytes(4) + data[16:covered + 32]):
+    if crc != crc32c(data[:12] + bytes(4) + data[16:]):
         raise EndOfScan("bad-crc")
     if kind not in (WRITE, APPLIED):
         raise Fault("bad-kind")
@@ -105,11 +106,11 @@ def parse_record(data, epoch, sequence):
     offset, result = struct.unpack_from("<QQ", data, 104)
     if any(data[120:128]) or any(data[body:covered]):
         raise Fault("bad-padding")
-    record = JournalRecord(kind, flags, bytes(data[128:128 + path_size]),
-                           bytes(data[128 + path_size:body]), epoch, sequence,
-                           uuid.UUID(bytes=bytes(data[32:48])), uuid.UUID(bytes=bytes(data[48:64])),
-                           bytes(data[64:80]), bytes(data[80:104]), offset, result,
-                           bytes(data[:12] + bytes(4) + data[16:covered]), bytes(data[covered:covered + 32]))
+    record = JournalRecord(kind, flags, data[128:128 + path_size],
+                           data[128 + path_size:body], epoch, sequence,
+                           uuid.UUID(bytes=data[32:48]), uuid.UUID(bytes=data[48:64]),
+                           data[64:80], data[80:104], offset, result,
+                           data[:12] + bytes(4) + data[16:covered], data[covered:])
     check_record(record)
     return record, covered + 32
 

@@ -4,18 +4,15 @@ import glob
 import hashlib
 import os
 import stat
-import sys
 import uuid
 
 import pytest
+from decoder import files, journal
+from decoder.errors import Fault
+from decoder.keys import Dek
+from decoder.manifest import Manifest
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, TESTS)
-
-from decoder import files, journal  # noqa: E402
-from decoder.errors import Fault  # noqa: E402
-from decoder.keys import Dek  # noqa: E402
-from decoder.manifest import Manifest  # noqa: E402
 
 VECTORS = sorted(glob.glob(os.path.join(TESTS, "vectors", "format", "*.vec")))
 
