@@ -136,7 +136,14 @@ int config_set(struct config *config, const char *name, const char *value,
 		return -EINVAL;
 	}
 	/* A list given twice on the command line has both. */
-	return section_set(&config->command_line, key, name, value, &source, is_first);
+	int r = section_set(&config->command_line, key, name, value, &source, is_first);
+
+	if (r == 0 && (!strcmp(name, "state_dir") || !strcmp(name, "runtime_dir"))) {
+		free(config->state_dir);
+		free(config->runtime_dir);
+		r = set_directories(config);
+	}
+	return r;
 }
 
 static const struct section *volume_section(const struct config *config, const char *volume)
