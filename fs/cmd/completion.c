@@ -13,24 +13,31 @@ static void print_option_words(const struct option_spec *spec)
 			printf(" --%s", spec->name);
 }
 
+/* No row above has the same first word, which has LENGTH characters. */
+static bool is_first_with(const struct command *command, size_t length)
+{
+	for (const struct command *before = commands; before < command; before++)
+		if (strncmp(before->name, command->name, length) == 0 &&
+		    (before->name[length] == ' ' || before->name[length] == '\0'))
+			return false;
+	return true;
+}
+
 /* First words, or the second ones after GROUP, each once. */
 static void print_command_words(const char *group)
 {
 	const size_t length = group == NULL ? 0 : strlen(group) + 1;
 
 	for (const struct command *command = commands; command->name != NULL; command++) {
-		const char *word = command->name + length;
-		const size_t word_length = strcspn(word, " ");
-		bool is_first = true;
+		const char *word = command->name;
+		size_t word_length = 0;
 
-		if (group != NULL && (strncmp(command->name, group, length - 1) != 0 ||
-				      command->name[length - 1] != ' '))
+		if (group != NULL &&
+		    (strncmp(word, group, length - 1) != 0 || word[length - 1] != ' '))
 			continue;
-		for (const struct command *before = commands; before < command; before++)
-			if (group == NULL && strncmp(before->name, word, word_length) == 0 &&
-			    (before->name[word_length] == ' ' || before->name[word_length] == '\0'))
-				is_first = false;
-		if (is_first)
+		word += length;
+		word_length = strcspn(word, " ");
+		if (group != NULL || is_first_with(command, word_length))
 			printf("%.*s ", (int)word_length, word);
 	}
 }
@@ -43,10 +50,7 @@ static bool is_first_of_group(const struct command *command, char group[static 3
 		return false;
 	memcpy(group, command->name, length);
 	group[length] = '\0';
-	for (const struct command *before = commands; before < command; before++)
-		if (strncmp(before->name, group, length) == 0 && before->name[length] == ' ')
-			return false;
-	return true;
+	return is_first_with(command, length);
 }
 
 static void print_bash(void)
