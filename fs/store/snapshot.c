@@ -280,6 +280,7 @@ void store_free_snapshots(struct store *store)
 	snapshot_put(store->root);
 	store->root = NULL;
 	identity_index_free(store);
+	dek_index_free(store);
 }
 
 /* Take it out of the cache: its directory is gone. */

@@ -84,8 +84,18 @@ MUST_CHECK int snapshot_stream_dek(struct snapshot *snapshot, struct dek **ret_d
 void snapshot_write_index(struct snapshot *snapshot);
 void key_id_write_index(int fd, const char *key_ids);
 
+/* ---- dek_index.c ------------------------------------------------------------------------------------------------- */
+
 /* Every DEK in keys/.  Non-zero stops. */
 MUST_CHECK int dek_each(struct store *store, int (*visit)(void *arg, const struct uuid *dek_id),
 			void *arg);
+/* DEKs whose needed-by marker names the snapshot; and those whose key record does.  free() the array. */
+MUST_CHECK int dek_index_needed(struct store *store, const struct uuid *snapshot,
+				struct uuid **ret_deks, size_t *ret_count);
+MUST_CHECK int dek_index_owned(struct store *store, const struct uuid *snapshot,
+			       struct uuid **ret_deks, size_t *ret_count);
+/* A marker was written or removed. */
+void dek_index_forget(struct store *store);
+void dek_index_free(struct store *store);
 
 #endif

@@ -15,29 +15,6 @@
 #define KEY_ID_ATTRIBUTE "user.snapcrypt.key_id"
 #define ATTRIBUTE_MAX    65536
 
-int dek_each(struct store *store, int (*visit)(void *arg, const struct uuid *dek_id), void *arg)
-{
-	char **names = NULL;
-	size_t count = 0;
-	int fd = open_beneath(store->control_fd, "keys", O_RDONLY | O_DIRECTORY, 0);
-	int r;
-
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return fd;
-	r = directory_names(fd, ".", NULL, &names, &count);
-	close(fd);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		struct uuid id;
-
-		if (uuid_parse(names[i], &id) == 0)
-			r = visit(arg, &id);
-	}
-	names_free(names, count);
-	return r;
-}
-
 /* ---- needed-by --------------------------------------------------------------------------------------------------- */
 
 static void marker_name(const struct uuid *dek_id, const struct uuid *snapshot,
@@ -104,6 +81,8 @@ static int add_dependency(struct snapshot *snapshot, const struct uuid *dek_id, 
 	r = write_marker(snapshot->store, dek_id, &snapshot->id);
 	if (r == 0)
 		r = remember_dependency(snapshot, dek_id);
+	if (r == 0)
+		dek_index_forget(snapshot->store);
 	*is_new = r == 0;
 	return r;
 }
@@ -155,40 +134,54 @@ static int add_key_id(struct key_ids *list, const char *key_id)
 	return 0;
 }
 
-static bool has_marker(const struct snapshot *snapshot, const struct uuid *dek_id)
+/* One that cannot be read is reported already; what is left is still worth showing. */
+static int add_dek(struct key_ids *list, const struct uuid *dek_id)
 {
-	char directory[CONTROL_NAME_SIZE];
-	char file[CONTROL_NAME_SIZE];
-	int fd;
-
-	marker_name(dek_id, &snapshot->id, directory, file);
-	fd = open_beneath(snapshot->store->control_fd, file, O_PATH | O_NOFOLLOW, 0);
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
-/* Does the snapshot need this DEK?  Streams have no other note of theirs than the key records. */
-static int visit_needed(void *arg, const struct uuid *dek_id)
-{
-	struct key_ids *list = arg;
-	struct snapshot *snapshot = list->snapshot;
-	const bool is_stream = snapshot->identity.kind != IDENTITY_SNAPSHOT;
-	const bool is_needed = uuid_equal(&snapshot->identity.dek, dek_id) ||
-			       has_marker(snapshot, dek_id);
 	struct key_record record;
-	int r;
+	int r = store_key_record(list->snapshot->store, dek_id, &record, NULL);
 
-	if (!is_needed && !is_stream)
-		return 0;
-	r = store_key_record(snapshot->store, dek_id, &record, NULL);
 	if (r < 0)
-		/* Reported already; what is left is still worth showing. */
 		return r == -ENOMEM ? r : 0;
-	if (is_needed || uuid_equal(&record.snapshot, &snapshot->id))
-		r = add_key_id(list, key_record_primary(&record)->key_id);
+	r = add_key_id(list, key_record_primary(&record)->key_id);
 	key_record_free(&record);
 	return r;
+}
+
+/* Streams have no other note of theirs than the key records. */
+static int add_stream_keys(struct key_ids *list)
+{
+	struct snapshot *snapshot = list->snapshot;
+	struct uuid *deks = NULL;
+	size_t count = 0;
+	int r;
+
+	if (snapshot->identity.kind == IDENTITY_SNAPSHOT)
+		return 0;
+	r = dek_index_owned(snapshot->store, &snapshot->id, &deks, &count);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = add_dek(list, &deks[i]);
+	free(deks);
+	return r;
+}
+
+static int add_needed_keys(struct key_ids *list)
+{
+	struct snapshot *snapshot = list->snapshot;
+	struct uuid *deks = NULL;
+	size_t count = 0;
+	int r = dek_index_needed(snapshot->store, &snapshot->id, &deks, &count);
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = add_dek(list, &deks[i]);
+	free(deks);
+	return r;
+}
+
+static int add_own_key(struct key_ids *list)
+{
+	const struct uuid *dek_id = &list->snapshot->identity.dek;
+
+	return uuid_is_zero(dek_id) ? 0 : add_dek(list, dek_id);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -204,8 +197,13 @@ int snapshot_key_ids(struct snapshot *snapshot, char ***ret_key_ids, size_t *ret
 	int r = 0;
 
 	(void)saved;
-	if (!snapshot->is_foreign_by_identity && snapshot->identity.is_encrypted)
-		r = dek_each(snapshot->store, visit_needed, &list);
+	if (!snapshot->is_foreign_by_identity && snapshot->identity.is_encrypted) {
+		r = add_own_key(&list);
+		if (r == 0)
+			r = add_stream_keys(&list);
+		if (r == 0)
+			r = add_needed_keys(&list);
+	}
 	if (r < 0) {
 		names_free(list.ids, list.count);
 		return r;

@@ -89,7 +89,8 @@ static struct store *store_new(int backing_fd, const struct store_options *optio
 	store->report = options->report;
 	store->report_arg = options->report_arg;
 	store->root_fd = fcntl(backing_fd, F_DUPFD_CLOEXEC, 0);
-	if (store->root_fd < 0 || pthread_mutex_init(&store->mutex, NULL) != 0) {
+	if (store->root_fd < 0 || pthread_mutex_init(&store->mutex, NULL) != 0 ||
+	    pthread_mutex_init(&store->index_mutex, NULL) != 0) {
 		if (store->root_fd >= 0)
 			close(store->root_fd);
 		free(store);
@@ -110,6 +111,7 @@ static void store_free(struct store *store)
 		close(store->control_fd);
 	close(store->root_fd);
 	pthread_mutex_destroy(&store->mutex);
+	pthread_mutex_destroy(&store->index_mutex);
 	free(store);
 }
 

@@ -9,6 +9,7 @@
 #include "fs/store/control.h"
 #include "fs/store/store.h"
 
+struct dek_index;
 struct identity_index;
 struct snapshot;
 
@@ -58,6 +59,9 @@ struct store {
 	struct snapshot *snapshots; /* the cache; snapshot.c */
 	struct snapshot *root;
 	struct identity_index *identities;
+
+	pthread_mutex_t index_mutex; /* guards dek_index; taken before `mutex` */
+	struct dek_index *dek_index;
 };
 
 /* ---- store_lock.c ------------------------------------------------------------------------------------------------ */

@@ -59,6 +59,7 @@ struct seal_note {
 struct seal_notes {
 	struct seal_note *notes;
 	size_t count;
+	uint64_t trusted_sequence; /* highest of a trusted writer */
 };
 
 static int note_seal(struct store *store, struct seal_notes *notes, struct bytes line,
@@ -130,6 +131,8 @@ static int load_one(struct store *store, struct seal_notes *notes, uint64_t sequ
 	r = signed_record_load(store->trust, store->control_fd, name, &record);
 	if (r == 0) {
 		r = note_record(store, notes, &record, sequence);
+		if (r == 0 && trust_origin_is_trusted(record.origin))
+			notes->trusted_sequence = sequence;
 		signed_record_free(&record);
 	}
 	if (r == -EBADMSG || r == -EACCES) {
@@ -157,6 +160,18 @@ static int apply_notes(struct store *store, const struct seal_notes *notes)
 	return r;
 }
 
+/* Remember how far the chain reaches, so that its end cannot be cut off unnoticed. */
+static void see_sequence(struct store *store, uint64_t sequence)
+{
+	int r = sequence > 0 ? trust_see_sequence(store->trust, &store->volume.volume, sequence)
+			     : 0;
+
+	/* A host that only reads may have nothing pinned, or may not be able to write it down. */
+	if (r < 0 && store->is_writable)
+		store_report(store, LOG_WARNING, "seals", "highest sequence not remembered: %s",
+			     strerror(-r));
+}
+
 static int load_all(struct store *store, const uint64_t *sequences, size_t count)
 {
 	struct seal_notes notes = { .notes = calloc(count + 1, sizeof(*notes.notes)) };
@@ -167,10 +182,49 @@ static int load_all(struct store *store, const uint64_t *sequences, size_t count
 		r = load_one(store, &notes, sequences[i - 1]);
 	if (r == 0)
 		r = apply_notes(store, &notes);
+	if (r == 0)
+		see_sequence(store, notes.trusted_sequence);
 	for (size_t i = 0; i < notes.count; i++)
 		free(notes.notes[i].deks);
 	free(notes.notes);
 	return r;
+}
+
+/* The lowest number that should be there and is not; 0: none. */
+static uint64_t missing_sequence(struct store *store, const uint64_t *sequences, size_t count)
+{
+	const uint64_t highest = count > 0 ? sequences[0] : 0;
+	struct volume_pin pin;
+	uint64_t seen = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (sequences[count - 1 - i] != i + 1)
+			return i + 1;
+	}
+	if (trust_volume_pin(store->trust, &store->volume.volume, &pin) == 0) {
+		seen = pin.sequence;
+		volume_pin_free(&pin);
+	}
+	return seen > highest ? highest + 1 : 0;
+}
+
+/* A seal that was taken away would make its snapshot writable again. */
+static int check_chain(struct store *store, const uint64_t *sequences, size_t count,
+		       struct store_error *reterr)
+{
+	const uint64_t missing = missing_sequence(store, sequences, count);
+
+	if (missing == 0)
+		return 0;
+	store_report(store, LOG_ERR, CONTROL_DIRECTORY "/seals",
+		     "record %" PRIu64 " is missing: a seal or tombstone was removed", missing);
+	if (!store->is_writable)
+		return 0;
+	store_fail(reterr, -EUCLEAN, EXIT_ORIGIN,
+		   "seal record %" PRIu64 " is missing: the chain of seals was tampered with",
+		   missing);
+	store_advise(reterr, "mount read-only, and see 'snapcrypt verify'");
+	return -EUCLEAN;
 }
 
 int store_load_seals(struct store *store, struct store_error *reterr)
@@ -179,12 +233,21 @@ int store_load_seals(struct store *store, struct store_error *reterr)
 	size_t count = 0;
 	int r = control_numbers(store->control_fd, "seals", &sequences, &count);
 
+	if (r == -ENOENT)
+		r = 0;
+	if (r == 0) {
+		r = check_chain(store, sequences, count, reterr);
+		if (r < 0) {
+			free(sequences);
+			return r;
+		}
+	}
 	if (r == 0 && count > 0) {
 		store->seal_sequence = sequences[0];
 		r = load_all(store, sequences, count);
 	}
 	free(sequences);
-	if (r == 0 || r == -ENOENT)
+	if (r == 0)
 		return 0;
 	return store_fail(reterr, r, r == -ENOTSUP ? EXIT_NEWER : EXIT_STORAGE, "seal records: %s",
 			  r == -ENOTSUP ? "one is of a newer format" : strerror(-r));

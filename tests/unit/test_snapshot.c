@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Snapshots: made whole, recognised, and written to only under trusted keys. */
+/* Snapshots: made whole, recognised, listed, and waited for. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,6 +17,7 @@
 
 #include "kms/keyring_file.h"
 #include "meta/records/identity.h"
+#include "meta/records/seal_record.h"
 #include "tests/unit/volume_fixture.h"
 
 static int set_up(void **state)
@@ -33,36 +34,6 @@ static int tear_down(void **state)
 {
 	volume_fixture_free(*state);
 	return 0;
-}
-
-static void reopen(struct volume_fixture *fixture, enum store_access access, struct trust *trust)
-{
-	volume_fixture_close(fixture);
-	if (volume_fixture_open(fixture, access, trust) < 0)
-		fail_msg("open: %s", fixture->error.text);
-}
-
-static void key_path(const struct snapshot *snapshot, const char *generation, char path[static 128])
-{
-	char id[UUID_TEXT_SIZE];
-
-	uuid_format(snapshot_dek_id(snapshot), id);
-	snprintf(path, 128, ".snapcrypt/keys/%s/%s", id, generation);
-}
-
-static size_t count_names(const struct volume_fixture *fixture, const char *directory)
-{
-	char command[256];
-	char line[32] = "";
-	FILE *stream;
-
-	snprintf(command, sizeof(command), "ls -A '%s/%s' | wc -l", fixture->backing_path,
-		 directory);
-	stream = popen(command, "r");
-	assert_non_null(stream);
-	assert_non_null(fgets(line, sizeof(line), stream));
-	pclose(stream);
-	return strtoul(line, NULL, 10);
 }
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
@@ -84,10 +55,10 @@ static void a_snapshot_is_made_whole(void **state)
 	assert_int_equal(snapshot_name_dek(snapshot, &name_dek), 0);
 	assert_int_equal(snapshot_write_dek(snapshot, &write_dek), 0);
 	assert_ptr_equal(name_dek, write_dek);
-	key_path(snapshot, "1", path);
+	volume_fixture_key_path(snapshot, "1", path);
 	assert_int_equal(fstatat(fixture->backing_fd, path, &st, 0), 0);
-	assert_int_equal(count_names(fixture, "monday"), 1);
-	assert_int_equal(count_names(fixture, ".snapcrypt/tmp"), 0);
+	assert_int_equal(volume_fixture_count(fixture, "monday"), 1);
+	assert_int_equal(volume_fixture_count(fixture, ".snapcrypt/tmp"), 0);
 	snapshot_put(snapshot);
 }
 
@@ -99,7 +70,7 @@ static void making_one_that_is_there_uses_no_key(void **state)
 	assert_int_equal(snapshot_create(fixture->store, fixture->backing_fd, "monday", "monday",
 					 0755),
 			 -EEXIST);
-	assert_int_equal(count_names(fixture, ".snapcrypt/keys"), 1);
+	assert_int_equal(volume_fixture_count(fixture, ".snapcrypt/keys"), 1);
 	assert_int_equal(snapshot_create(fixture->store, fixture->backing_fd, ".snapcrypt-x",
 					 ".snapcrypt-x", 0755),
 			 -EPERM);
@@ -186,9 +157,9 @@ static void what_an_interrupted_mkdir_left_is_removed(void **state)
 	assert_int_equal(mkdirat(fixture->backing_fd, ".snapcrypt-new-1", 0755), 0);
 	volume_fixture_write(fixture, ".snapcrypt-new-1/" IDENTITY_FILE, "half");
 	volume_fixture_write(fixture, ".snapcrypt/tmp/half", "half");
-	reopen(fixture, STORE_WRITE, NULL);
+	volume_fixture_reopen(fixture, STORE_WRITE, NULL);
 	assert_int_equal(faccessat(fixture->backing_fd, ".snapcrypt-new-1", F_OK, 0), -1);
-	assert_int_equal(count_names(fixture, ".snapcrypt/tmp"), 0);
+	assert_int_equal(volume_fixture_count(fixture, ".snapcrypt/tmp"), 0);
 }
 
 /* ---- Recognising ------------------------------------------------------------------------------------------------- */
@@ -234,7 +205,7 @@ static void two_directories_with_one_identity_are_read_only(void **state)
 	snapshot_put(second);
 
 	/* A mount that begins later sees it whichever comes first. */
-	reopen(fixture, STORE_WRITE, NULL);
+	volume_fixture_reopen(fixture, STORE_WRITE, NULL);
 	second = volume_fixture_enter(fixture, "copy");
 	assert_int_equal(snapshot_state(second), SNAPSHOT_DUPLICATE);
 	snapshot_put(second);
@@ -343,246 +314,13 @@ static void an_identity_with_anothers_dek_is_foreign(void **state)
 	snapshot_put(tuesday);
 	volume_fixture_forge(fixture, "tuesday/" IDENTITY_FILE, "tuesday/" IDENTITY_FILE,
 			     tuesday_dek, monday_dek, attacker);
-	reopen(fixture, STORE_WRITE, NULL);
+	volume_fixture_reopen(fixture, STORE_WRITE, NULL);
 	snapshot = volume_fixture_enter(fixture, "tuesday");
 	assert_int_equal(snapshot_may_write(snapshot), -EBADMSG);
 	assert_int_equal(snapshot_state(snapshot), SNAPSHOT_FOREIGN);
 	assert_int_equal(snapshot_name_dek(snapshot, &dek), -EACCES);
 	snapshot_put(snapshot);
 	trust_close(attacker);
-}
-
-/* ---- Trust of data keys ------------------------------------------------------------------------------------------ */
-
-/* The attacker may encrypt with the customer's key: a whole snapshot of their making is well-formed. */
-static void a_planted_snapshot_is_readable_and_never_written_to(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct snapshot *snapshot;
-	CLEANUP(dek_cleanup) struct dek *dek = NULL;
-	char fingerprint[WRITER_FINGERPRINT_SIZE];
-	struct trust *attacker;
-
-	assert_int_equal(trust_own_fingerprint(fixture->trust, fingerprint), 0);
-	attacker = volume_fixture_host(fixture, "attacker", fingerprint);
-	reopen(fixture, STORE_WRITE, attacker);
-	snapshot_put(volume_fixture_snapshot(fixture, "planted"));
-	reopen(fixture, STORE_WRITE, NULL);
-	snapshot = volume_fixture_enter(fixture, "planted");
-	assert_int_equal(snapshot_name_dek(snapshot, &dek), 0);
-	assert_int_equal(snapshot_may_write(snapshot), -EACCES);
-	assert_true(volume_fixture_has_report(fixture, "keys trust"));
-	snapshot_put(snapshot);
-	trust_close(attacker);
-}
-
-static void a_data_key_that_was_pinned_may_be_written_under(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct dek_pin pin = { .is_trusted = true, .generation = 1 };
-	struct snapshot *snapshot;
-	struct key_record record;
-	char fingerprint[WRITER_FINGERPRINT_SIZE];
-	struct trust *other;
-
-	assert_int_equal(trust_own_fingerprint(fixture->trust, fingerprint), 0);
-	other = volume_fixture_host(fixture, "other", fingerprint);
-	reopen(fixture, STORE_WRITE, other);
-	snapshot_put(volume_fixture_snapshot(fixture, "theirs"));
-	reopen(fixture, STORE_WRITE, NULL);
-	snapshot = volume_fixture_enter(fixture, "theirs");
-	assert_int_equal(store_key_record(fixture->store, snapshot_dek_id(snapshot), &record, NULL),
-			 0);
-	memcpy(pin.commitment, record.commitment, sizeof(pin.commitment));
-	pin.snapshot = record.snapshot;
-	assert_int_equal(trust_pin_dek(fixture->trust, &record.volume, &record.dek, &pin), 0);
-	key_record_free(&record);
-	assert_int_equal(snapshot_may_write(snapshot), 0);
-	snapshot_put(snapshot);
-	trust_close(other);
-}
-
-/* Same DEK id, another key: whoever swaps the key record cannot have new data encrypted for them. */
-static void another_key_under_a_pinned_id_is_refused(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct trust *attacker = volume_fixture_host(fixture, "attacker", NULL);
-	struct snapshot *snapshot = volume_fixture_snapshot(fixture, "monday");
-	struct key_record record;
-	char path[128];
-	char text[64];
-	struct uuid id = *snapshot_dek_id(snapshot);
-
-	key_path(snapshot, "1", path);
-	snapshot_put(snapshot);
-	/* The commitment's first characters, after its name. */
-	{
-		char *stored = volume_fixture_read(fixture, path);
-		char *place = strstr(stored, "\"commitment\":\"");
-
-		assert_non_null(place);
-		snprintf(text, sizeof(text), "%.24s", place);
-		free(stored);
-	}
-	volume_fixture_forge(fixture, path, path, text, "\"commitment\":\"AAAAAAAAAA", attacker);
-	reopen(fixture, STORE_WRITE, NULL);
-	assert_int_equal(store_key_record(fixture->store, &id, &record, NULL), -EBADMSG);
-	trust_close(attacker);
-}
-
-static void an_older_key_record_than_seen_is_tampering(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct snapshot *snapshot = volume_fixture_snapshot(fixture, "monday");
-	struct key_record record;
-	CLEANUP(dek_cleanup) struct dek *dek = NULL;
-	struct dek *again = NULL;
-	char path[128];
-
-	assert_int_equal(snapshot_name_dek(snapshot, &dek), 0);
-	assert_int_equal(store_key_record(fixture->store, snapshot_dek_id(snapshot), &record, NULL),
-			 0);
-	assert_int_equal(record.generation, 1);
-	assert_int_equal(store_publish_key_record(fixture->store, &record, dek), 0);
-	assert_int_equal(record.generation, 2);
-	key_record_free(&record);
-	key_path(snapshot, "2", path);
-	snapshot_put(snapshot);
-	reopen(fixture, STORE_READ, NULL);
-	snapshot = volume_fixture_enter(fixture, "monday");
-	assert_int_equal(store_dek(fixture->store, snapshot_dek_id(snapshot), &again), 0);
-	dek_put(again);
-	snapshot_put(snapshot);
-
-	assert_int_equal(unlinkat(fixture->backing_fd, path, 0), 0);
-	reopen(fixture, STORE_READ, NULL);
-	snapshot = volume_fixture_enter(fixture, "monday");
-	assert_int_equal(store_dek(fixture->store, snapshot_dek_id(snapshot), &again), -EBADMSG);
-	assert_true(volume_fixture_has_report(fixture, "generation 1 is below 2"));
-	snapshot_put(snapshot);
-}
-
-static void a_torn_key_record_is_ignored(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct snapshot *snapshot = volume_fixture_snapshot(fixture, "monday");
-	struct key_record record;
-	char path[128];
-	char torn[128];
-	char *text;
-
-	key_path(snapshot, "1", path);
-	key_path(snapshot, "2", torn);
-	text = volume_fixture_read(fixture, path);
-	text[strlen(text) / 2] = '\0';
-	volume_fixture_write(fixture, torn, text);
-	free(text);
-	assert_int_equal(store_key_record(fixture->store, snapshot_dek_id(snapshot), &record, NULL),
-			 0);
-	assert_int_equal(record.generation, 1);
-	assert_true(volume_fixture_has_report(fixture, "ignored"));
-	key_record_free(&record);
-	snapshot_put(snapshot);
-}
-
-static void a_rewrap_of_an_untrusted_data_key_is_refused(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct snapshot *snapshot;
-	struct key_record record;
-	struct dek *dek = NULL;
-	char fingerprint[WRITER_FINGERPRINT_SIZE];
-	struct trust *attacker;
-
-	assert_int_equal(trust_own_fingerprint(fixture->trust, fingerprint), 0);
-	attacker = volume_fixture_host(fixture, "attacker", fingerprint);
-	reopen(fixture, STORE_WRITE, attacker);
-	snapshot_put(volume_fixture_snapshot(fixture, "planted"));
-	reopen(fixture, STORE_WRITE, NULL);
-	snapshot = volume_fixture_enter(fixture, "planted");
-	assert_int_equal(store_key_record(fixture->store, snapshot_dek_id(snapshot), &record, NULL),
-			 0);
-	/* Past the ring, as a command may. */
-	assert_int_equal(kms_unwrap_dek(fixture->kms, &record, &dek, NULL, NULL), 0);
-	assert_int_equal(store_publish_key_record(fixture->store, &record, dek), -EACCES);
-	dek_put(dek);
-	key_record_free(&record);
-	snapshot_put(snapshot);
-	trust_close(attacker);
-}
-
-/* ---- Streams ----------------------------------------------------------------------------------------------------- */
-
-static void the_root_gets_its_data_key_at_first_use(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct snapshot *root = snapshot_root(fixture->store);
-	CLEANUP(dek_cleanup) struct dek *first = NULL;
-	CLEANUP(dek_cleanup) struct dek *second = NULL;
-	CLEANUP(dek_cleanup) struct dek *third = NULL;
-	struct dek *none = NULL;
-
-	assert_int_equal(snapshot_kind(root), SNAPSHOT_ROOT);
-	assert_false(snapshot_has_encrypted_names(root));
-	assert_int_equal(count_names(fixture, ".snapcrypt/keys"), 0);
-	assert_int_equal(snapshot_may_write(root), 0);
-	assert_int_equal(snapshot_name_dek(root, &none), -ENODATA);
-	assert_int_equal(snapshot_write_dek(root, &first), 0);
-	assert_int_equal(snapshot_write_dek(root, &second), 0);
-	assert_ptr_equal(first, second);
-	assert_int_equal(count_names(fixture, ".snapcrypt/keys"), 1);
-	snapshot_put(root);
-
-	reopen(fixture, STORE_WRITE, NULL);
-	root = snapshot_root(fixture->store);
-	assert_int_equal(snapshot_write_dek(root, &third), 0);
-	assert_true(uuid_equal(dek_id(first), dek_id(third)));
-	snapshot_put(root);
-}
-
-static void a_stream_draws_a_new_key_when_its_period_is_over(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct snapshot *stream;
-	CLEANUP(dek_cleanup) struct dek *first = NULL;
-	CLEANUP(dek_cleanup) struct dek *second = NULL;
-	char **ids = NULL;
-	size_t count = 0;
-
-	assert_int_equal(snapshot_create_stream(fixture->store, fixture->backing_fd, "wal", "wal",
-						0755, 1),
-			 0);
-	stream = volume_fixture_enter(fixture, "wal");
-	assert_int_equal(snapshot_kind(stream), SNAPSHOT_STREAM);
-	assert_int_equal(snapshot_write_dek(stream, &first), 0);
-	sleep(2);
-	assert_int_equal(snapshot_write_dek(stream, &second), 0);
-	assert_false(uuid_equal(dek_id(first), dek_id(second)));
-	assert_int_equal(snapshot_key_ids(stream, &ids, &count), 0);
-	assert_int_equal(count, 1);
-	free(ids[0]);
-	free(ids);
-	snapshot_put(stream);
-}
-
-static void a_host_that_forgot_finds_its_streams_key_again(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct snapshot *root = snapshot_root(fixture->store);
-	CLEANUP(dek_cleanup) struct dek *first = NULL;
-	CLEANUP(dek_cleanup) struct dek *second = NULL;
-	char command[256];
-
-	assert_int_equal(snapshot_write_dek(root, &first), 0);
-	snapshot_put(root);
-	volume_fixture_close(fixture);
-	snprintf(command, sizeof(command), "rm -r '%s'/host/volumes/*/streams", fixture->path);
-	assert_int_equal(system(command), 0);
-	assert_int_equal(volume_fixture_open(fixture, STORE_WRITE, NULL), 0);
-	root = snapshot_root(fixture->store);
-	assert_int_equal(snapshot_write_dek(root, &second), 0);
-	assert_true(uuid_equal(dek_id(first), dek_id(second)));
-	snapshot_put(root);
 }
 
 /* ---- Dependencies ------------------------------------------------------------------------------------------------ */
@@ -654,18 +392,18 @@ static void a_snapshot_whose_mount_died_is_incomplete(void **state)
 	snapshot = volume_fixture_enter(fixture, "night");
 	assert_int_equal(snapshot_state(snapshot), SNAPSHOT_INCOMPLETE);
 	snapshot_put(snapshot);
-	reopen(fixture, STORE_WRITE, NULL);
+	volume_fixture_reopen(fixture, STORE_WRITE, NULL);
 	snapshot = volume_fixture_enter(fixture, "night");
 	assert_int_equal(snapshot_state(snapshot), SNAPSHOT_INCOMPLETE);
 	/* The job runs again, and this time its mount ends well. */
 	assert_int_equal(snapshot_may_write(snapshot), 0);
 	assert_int_equal(snapshot_state(snapshot), SNAPSHOT_OPEN);
 	snapshot_put(snapshot);
-	reopen(fixture, STORE_READ, NULL);
+	volume_fixture_reopen(fixture, STORE_READ, NULL);
 	snapshot = volume_fixture_enter(fixture, "night");
 	assert_int_equal(snapshot_state(snapshot), SNAPSHOT_OPEN);
 	snapshot_put(snapshot);
-	assert_int_equal(count_names(fixture, ".snapcrypt/writing"), 0);
+	assert_int_equal(volume_fixture_count(fixture, ".snapcrypt/writing"), 0);
 }
 
 /* ---- A mount's threads do not wait for keys ---------------------------------------------------------------------- */
@@ -714,7 +452,7 @@ static void a_mount_is_told_to_wait_and_has_changed_nothing(void **state)
 					 0755),
 			 -EAGAIN);
 	assert_true(uuid_equal(store_wanted_dek(), &fixture->record.volume));
-	assert_int_equal(count_names(fixture, ".snapcrypt/keys"), 0);
+	assert_int_equal(volume_fixture_count(fixture, ".snapcrypt/keys"), 0);
 	wait_for_key(fixture);
 	snapshot = volume_fixture_snapshot(fixture, "monday");
 	snapshot_put(snapshot);
@@ -802,15 +540,6 @@ int main(void)
 		TEST(an_identity_that_says_plaintext_is_foreign),
 		TEST(an_identity_that_says_stream_is_not_written_to),
 		TEST(an_identity_with_anothers_dek_is_foreign),
-		TEST(a_planted_snapshot_is_readable_and_never_written_to),
-		TEST(a_data_key_that_was_pinned_may_be_written_under),
-		TEST(another_key_under_a_pinned_id_is_refused),
-		TEST(an_older_key_record_than_seen_is_tampering),
-		TEST(a_torn_key_record_is_ignored),
-		TEST(a_rewrap_of_an_untrusted_data_key_is_refused),
-		TEST(the_root_gets_its_data_key_at_first_use),
-		TEST(a_stream_draws_a_new_key_when_its_period_is_over),
-		TEST(a_host_that_forgot_finds_its_streams_key_again),
 		TEST(a_dependency_shows_the_other_key_too),
 		TEST(a_snapshot_whose_mount_died_is_incomplete),
 		TEST(a_mount_is_told_to_wait_and_has_changed_nothing),

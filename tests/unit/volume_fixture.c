@@ -215,3 +215,35 @@ struct snapshot *volume_fixture_snapshot(struct volume_fixture *fixture, const c
 	assert_int_equal(snapshot_create(fixture->store, fixture->backing_fd, name, name, 0755), 0);
 	return volume_fixture_enter(fixture, name);
 }
+
+void volume_fixture_reopen(struct volume_fixture *fixture, enum store_access access,
+			   struct trust *trust)
+{
+	volume_fixture_close(fixture);
+	if (volume_fixture_open(fixture, access, trust) < 0)
+		fail_msg("open: %s", fixture->error.text);
+}
+
+void volume_fixture_key_path(const struct snapshot *snapshot, const char *generation,
+			     char path[static 128])
+{
+	char id[UUID_TEXT_SIZE];
+
+	uuid_format(snapshot_dek_id(snapshot), id);
+	snprintf(path, 128, ".snapcrypt/keys/%s/%s", id, generation);
+}
+
+size_t volume_fixture_count(const struct volume_fixture *fixture, const char *directory)
+{
+	char command[256];
+	char line[32] = "";
+	FILE *stream;
+
+	snprintf(command, sizeof(command), "ls -A '%s/%s' | wc -l", fixture->backing_path,
+		 directory);
+	stream = popen(command, "r");
+	assert_non_null(stream);
+	assert_non_null(fgets(line, sizeof(line), stream));
+	pclose(stream);
+	return strtoul(line, NULL, 10);
+}

@@ -61,4 +61,15 @@ struct snapshot *volume_fixture_snapshot(struct volume_fixture *fixture, const c
 /* Open the directory as a snapshot; fails the test if it cannot. */
 struct snapshot *volume_fixture_enter(struct volume_fixture *fixture, const char *name);
 
+/* Close the store and open it again; fails the test if it cannot. */
+void volume_fixture_reopen(struct volume_fixture *fixture, enum store_access access,
+			   struct trust *trust);
+
+/* Where generation GENERATION of the snapshot's key record is, below the backing directory. */
+void volume_fixture_key_path(const struct snapshot *snapshot, const char *generation,
+			     char path[static 128]);
+
+/* How many entries a directory below the backing directory has. */
+size_t volume_fixture_count(const struct volume_fixture *fixture, const char *directory);
+
 #endif
