@@ -245,13 +245,18 @@ static int apply_open_end(struct recovery *recovery, const struct dek *dek, int 
 	return r < 0 ? r : set_size(fd, record->result, true);
 }
 
-static int apply_record(int fd, const struct journal_record *record)
+/* LIMIT: from there on the file has been written directly. */
+static int apply_record(int fd, const struct journal_record *record, uint64_t limit)
 {
 	struct bytes data = record->data;
 	int r;
 
 	if (record->is_open)
 		data.size -= LAYOUT_BLOCK_OVERHEAD;
+	if (record->offset >= limit)
+		data.size = 0;
+	else if (data.size > limit - record->offset)
+		data.size = (size_t)(limit - record->offset);
 	r = write_changed(fd, data, record->offset);
 	if (r < 0 || record->is_open)
 		return r;
@@ -267,10 +272,28 @@ static bool concerns(const struct recovery_entry *entry,
 		memcmp(entry->content_after, current, HEADER_CONTENT_ID_SIZE) == 0);
 }
 
+/* The last of an object's entries that concern its file as it is. */
+static const struct recovery_entry *last_entry(const struct batch *batch, size_t start, size_t end,
+					       const struct recovery_target *target)
+{
+	const struct recovery_entry *last = NULL;
+	const uint8_t *content_id = target->content_id;
+
+	for (size_t i = start; i < end; i++) {
+		if (!concerns(batch->entries[i], content_id))
+			continue;
+		last = batch->entries[i];
+		content_id = last->content_after;
+	}
+	return last;
+}
+
 static int apply_object(struct batch *batch, size_t start, size_t end,
 			struct recovery_target *target)
 {
-	const struct recovery_entry *last = NULL;
+	const struct recovery_entry *last = last_entry(batch, start, end, target);
+	const uint64_t limit = last != NULL && last->is_open ? last->result - LAYOUT_BLOCK_OVERHEAD
+							     : UINT64_MAX;
 	struct journal_record record;
 	int r;
 
@@ -281,11 +304,10 @@ static int apply_object(struct batch *batch, size_t start, size_t end,
 			continue;
 		r = recovery_read(batch->recovery, entry, batch->dek, &record);
 		if (r == 0)
-			r = apply_record(target->fd, &record);
+			r = apply_record(target->fd, &record, limit);
 		if (r < 0)
 			return r;
 		memcpy(target->content_id, entry->content_after, sizeof(target->content_id));
-		last = entry;
 	}
 	if (last != NULL && last->is_open) {
 		r = recovery_read(batch->recovery, last, batch->dek, &record);

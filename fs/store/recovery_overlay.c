@@ -119,10 +119,16 @@ static struct chain chain_begin(struct recovery *recovery, const uint8_t *object
 	return chain;
 }
 
-/* What ENTRY does; IS_LAST: no other record of the file comes after it. */
-static struct journal_effect effect_of(const struct recovery_entry *entry, bool is_last,
+/*
+ * What ENTRY does; LAST: the last record of the file.  Where that is an `open` one, the file has been written directly from
+ * its boundary on.  SIZE: of the file after the records before this one.
+ */
+static struct journal_effect effect_of(const struct recovery_entry *entry,
+				       const struct recovery_entry *last, uint64_t size,
 				       const struct recovery_backing *backing)
 {
+	const uint64_t limit = last->is_open && entry != last ? last->result - LAYOUT_BLOCK_OVERHEAD
+							      : UINT64_MAX;
 	struct journal_effect effect = {
 		.offset = entry->offset,
 		.size = entry->data_size,
@@ -130,14 +136,30 @@ static struct journal_effect effect_of(const struct recovery_entry *entry, bool 
 		.is_exact = entry->is_exact,
 	};
 
+	if (effect.offset >= limit)
+		effect.size = 0;
+	else if (effect.size > limit - effect.offset)
+		effect.size = (size_t)(limit - effect.offset);
 	if (!entry->is_open)
 		return effect;
-	effect.is_exact = is_last && !(backing->size > entry->result && backing->is_end_authentic);
+	effect.is_exact = entry == last && !(size > entry->result && backing->is_end_authentic);
 	if (!effect.is_exact) {
-		effect.size -= LAYOUT_BLOCK_OVERHEAD;
+		const size_t data_size = entry->data_size - LAYOUT_BLOCK_OVERHEAD;
+
+		effect.size = effect.size < data_size ? effect.size : data_size;
 		effect.result = 0;
 	}
 	return effect;
+}
+
+static const struct recovery_entry *chain_last(struct chain chain)
+{
+	const struct recovery_entry *last = NULL;
+	const struct recovery_entry *entry;
+
+	while ((entry = chain_next(&chain)) != NULL)
+		last = entry;
+	return last;
 }
 
 static void overlay_entry(const struct recovery *recovery, const struct recovery_entry *entry,
@@ -158,7 +180,8 @@ bool recovery_overlay(struct recovery *recovery, const uint8_t object_id[static 
 		      const uint8_t content_id[static 24], const struct recovery_backing *backing,
 		      uint64_t offset, uint8_t *data, size_t size)
 {
-	const struct recovery_entry *entry, *next;
+	const struct recovery_entry *entry, *last;
+	uint64_t file_size = backing->size;
 	bool applies = false;
 
 	if (recovery == NULL)
@@ -167,15 +190,15 @@ bool recovery_overlay(struct recovery *recovery, const uint8_t object_id[static 
 
 	struct chain chain = chain_begin(recovery, object_id, content_id);
 
-	for (entry = chain_next(&chain); entry != NULL; entry = next) {
-		next = chain_next(&chain);
-
-		const struct journal_effect effect = effect_of(entry, next == NULL, backing);
+	last = chain_last(chain);
+	while ((entry = chain_next(&chain)) != NULL) {
+		const struct journal_effect effect = effect_of(entry, last, file_size, backing);
 		const struct journal_overlap overlap = journal_overlap(&effect, offset, size);
 
 		overlay_entry(recovery, entry, &overlap, data);
 		if (overlap.kept < size)
 			memset(data + overlap.kept, 0, size - overlap.kept);
+		file_size = journal_size_after(&effect, file_size);
 		applies = true;
 	}
 	pthread_mutex_unlock(&recovery->mutex);
@@ -185,7 +208,7 @@ bool recovery_overlay(struct recovery *recovery, const uint8_t object_id[static 
 uint64_t recovery_size(struct recovery *recovery, const uint8_t object_id[static 16],
 		       const uint8_t content_id[static 24], const struct recovery_backing *backing)
 {
-	const struct recovery_entry *entry, *next;
+	const struct recovery_entry *entry, *last;
 	uint64_t size = backing->size;
 
 	if (recovery == NULL)
@@ -194,10 +217,9 @@ uint64_t recovery_size(struct recovery *recovery, const uint8_t object_id[static
 
 	struct chain chain = chain_begin(recovery, object_id, content_id);
 
-	for (entry = chain_next(&chain); entry != NULL; entry = next) {
-		next = chain_next(&chain);
-
-		const struct journal_effect effect = effect_of(entry, next == NULL, backing);
+	last = chain_last(chain);
+	while ((entry = chain_next(&chain)) != NULL) {
+		const struct journal_effect effect = effect_of(entry, last, size, backing);
 
 		size = journal_size_after(&effect, size);
 	}

@@ -287,10 +287,10 @@ static int apply_left_overs(void *arg, struct dek *dek)
 {
 	struct store *store = arg;
 
-	if (!store->is_writable || !store->recovery ||
-	    !recovery_is_needed(store->recovery, dek_id(dek)))
+	if (!store->recovery || !recovery_is_needed(store->recovery, dek_id(dek)))
 		return 0;
-	if (store_check_trust(store, dek) < 0) {
+	/* Read-only, nothing is written: the records are checked and overlaid. */
+	if (store->is_writable && store_check_trust(store, dek) < 0) {
 		store_report(store, LOG_WARNING, CONTROL_DIRECTORY "/journal",
 			     "left-over changes under a data key that is not trusted here wait");
 		return 0;
