@@ -190,7 +190,7 @@ static int check_end(struct file *file, const struct file_open_options *options,
  * dead mounts left, which is replayed when the DEK becomes available, that is: just now, perhaps.
  * 1: what was read before may be old.
  */
-static int settle(const struct file *file, const struct beginning *beginning)
+static int settle(const struct file *file, const struct beginning *beginning, bool has_leftovers)
 {
 	struct stat st;
 
@@ -198,7 +198,7 @@ static int settle(const struct file *file, const struct beginning *beginning)
 		return 0;
 	int r = journal_settle(store_journal(file->store), file->header.object_id);
 
-	if (r != 0 || !store_recovery(file->store))
+	if (r != 0 || !has_leftovers)
 		return r;
 	if (fstat(file->fd, &st) < 0)
 		return -errno;
@@ -213,6 +213,8 @@ static int load_once(struct file *file, const struct file_open_options *options,
 {
 	struct beginning beginning;
 	uint8_t header[HEADER_SIZE];
+	const struct recovery *recovery = store_recovery(file->store);
+	bool has_leftovers = recovery && recovery_pending(recovery) > 0;
 	int r = read_beginning(file, st, &beginning);
 
 	*reterr_fault = "no header";
@@ -226,7 +228,7 @@ static int load_once(struct file *file, const struct file_open_options *options,
 	if (r == 0)
 		r = take_recovery(file, options, header, &beginning.sealed_size, reterr_fault);
 	if (r == 0)
-		r = settle(file, &beginning);
+		r = settle(file, &beginning, has_leftovers);
 	if (r != 0)
 		return r;
 

@@ -123,7 +123,7 @@ static const struct file_open_options for_reading = { .access = FILE_READ };
 
 static struct model model_begin(uint32_t block_size)
 {
-	struct model model = { .store = fake_store_open(block_size, "/tmp") };
+	struct model model = { .store = fake_store_open(block_size, NULL) };
 	struct backing_name backing;
 
 	assert_non_null(model.store);
@@ -310,24 +310,24 @@ static void run_model(uint32_t block_size, unsigned count)
 
 static void random_operations_equal_a_byte_array_4k(void **state)
 {
-	run_model(4096, 4000);
+	run_model(4096, 2500);
 }
 
 static void random_operations_equal_a_byte_array_16k(void **state)
 {
-	run_model(16384, 2500);
+	run_model(16384, 1500);
 }
 
 static void random_operations_equal_a_byte_array_64k(void **state)
 {
-	run_model(65536, 1500);
+	run_model(65536, 800);
 }
 
 /* ---- tampering ----------------------------------------------------------------------------------- */
 
 static struct store *tampered_store(size_t size, uint8_t *bytes)
 {
-	struct store *store = fake_store_open(4096, "/tmp");
+	struct store *store = fake_store_open(4096, NULL);
 	struct backing_name backing;
 	struct file *file = NULL;
 
@@ -669,7 +669,7 @@ static void a_wiped_dek_ends_all_use_and_leaves_a_whole_file(void **state)
 
 static void plain_snapshots_pass_through(void **state)
 {
-	struct store *store = fake_store_open(4096, "/tmp");
+	struct store *store = fake_store_open(4096, NULL);
 	struct backing_name backing;
 	struct file *file = NULL;
 	uint8_t out[10];

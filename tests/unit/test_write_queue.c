@@ -51,7 +51,7 @@ static int submit(struct write_queue *queue, struct file *file, int value, size_
 
 static void writes_of_a_file_stay_in_order(void **state)
 {
-	struct store *store = fake_store_open(4096, "/tmp");
+	struct store *store = fake_store_open(4096, NULL);
 	struct write_queue *queue = NULL;
 	struct file *file = create("file");
 	uint8_t *expected = calloc(1, 1 << 20);
@@ -121,7 +121,7 @@ static void *write_much(void *arg)
 
 static void files_share_the_queue(void **state)
 {
-	struct store *store = fake_store_open(16384, "/tmp");
+	struct store *store = fake_store_open(16384, NULL);
 	struct write_queue *queue = NULL;
 	struct job jobs[5];
 	pthread_t threads[5];
@@ -147,7 +147,7 @@ static void files_share_the_queue(void **state)
 
 static void an_error_is_told_once_and_stops_what_follows(void **state)
 {
-	struct store *store = fake_store_open(4096, "/tmp");
+	struct store *store = fake_store_open(4096, NULL);
 	struct write_queue *queue = NULL;
 	struct file *file = create("file");
 	struct rlimit limit;
@@ -176,7 +176,7 @@ static void an_error_is_told_once_and_stops_what_follows(void **state)
 
 static void close_waits_and_tells_the_error(void **state)
 {
-	struct store *store = fake_store_open(4096, "/tmp");
+	struct store *store = fake_store_open(4096, NULL);
 	const struct file_open_options options = { .access = FILE_READ };
 	struct write_queue *queue = NULL;
 	struct file *file = create("file");
@@ -195,7 +195,7 @@ static void close_waits_and_tells_the_error(void **state)
 
 static void a_write_larger_than_the_queue_goes_through(void **state)
 {
-	struct store *store = fake_store_open(65536, "/tmp");
+	struct store *store = fake_store_open(65536, NULL);
 	struct write_queue *queue = NULL;
 	struct file *file = create("file");
 
