@@ -62,12 +62,15 @@ static int fetch(void *arg, const struct kms_call *call, struct token *ret_token
 	int r;
 
 	if (!renew(login, call)) {
-		forget_grant(login);
-		atomic_store(&login->must_log_in, false);
-		r = login->method->log_in(login, call, &login->grant, reterr);
+		struct vault_grant grant = { 0 };
+
+		r = login->method->log_in(login, call, &grant, reterr);
 		if (r < 0)
 			return r;
-		login->lease_s = login->grant.lease_s;
+		forget_grant(login);
+		login->grant = grant;
+		login->lease_s = grant.lease_s;
+		atomic_store(&login->must_log_in, false);
 	}
 	r = secret_copy(secret_bytes(login->grant.token), &ret_token->secret);
 	if (r < 0)
