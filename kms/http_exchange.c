@@ -338,7 +338,8 @@ static int fail_transfer(const struct transfer *transfer, CURLcode result, struc
 	} else if (is_garbage(result)) {
 		r = kms_fail(reterr, -EPROTO, KEY_STATE_UNREACHABLE, "%s: %s", where, why);
 	} else {
-		r = kms_fail(reterr, r, KEY_STATE_UNREACHABLE, "%s: %s", where, why);
+		r = kms_fail(reterr, r, KEY_STATE_UNREACHABLE, "%s: %s%s", where,
+			     result == CURLE_SSL_CONNECT_ERROR ? "TLS: " : "", why);
 		kms_advise(reterr, "check network, DNS, proxy and the endpoint");
 	}
 	if (reterr)

@@ -246,7 +246,7 @@ int json_reader_secret(const struct json_reader *reader, const char *path, enum 
 	CLEANUP(secret_free_cleanup) uint8_t *data = NULL;
 	ssize_t decoded;
 
-	if (!text || !*text || capacity > SECRET_MAX || (size && capacity > size + 3))
+	if (!text || !*text || capacity > SECRET_MAX || (size && capacity > size + 5))
 		return -EPROTO;
 	data = secret_alloc(capacity);
 	if (!data)

@@ -6,6 +6,7 @@
  * take what is stored along.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,32 @@ static bool is_named_key(const struct aws *aws, const struct aws_arn *arn)
 	return !strncmp(aws->uri.key, "alias/", 6) || !strcmp(arn->resource + 4, aws->uri.key);
 }
 
+/* An answer that cannot be believed; what it was an answer to stays in *RETERR. */
+__attribute__((format(printf, 3, 4))) static int fail_answer(struct kms_error *reterr, int code,
+							     const char *format, ...)
+{
+	enum key_state state = code == -EPROTO ? KEY_STATE_UNREACHABLE : KEY_STATE_UNKNOWN;
+	struct kms_error error = { 0 };
+	va_list arguments;
+
+	if (!reterr)
+		return code;
+	error = *reterr;
+	va_start(arguments, format);
+	(void)vsnprintf(error.text, sizeof(error.text), format, arguments);
+	va_end(arguments);
+	error.code = code;
+	error.state = state;
+	error.is_retryable = code == -EPROTO;
+	*reterr = error;
+	return code;
+}
+
+static int fail_unreadable(const char *key, const char *operation, struct kms_error *reterr)
+{
+	return fail_answer(reterr, -EPROTO, "%s: %s: the answer cannot be read", key, operation);
+}
+
 /* KeyId of an answer to a wrap, checked, remembered. */
 static int take_key_id(struct aws *aws, const struct json_reader *reply, struct slot *slot,
 		       struct kms_error *reterr)
@@ -175,24 +202,14 @@ static int take_key_id(struct aws *aws, const struct json_reader *reply, struct 
 	struct aws_arn arn;
 
 	if (!key_id || aws_arn_parse(key_id, &arn) < 0 || !is_named_key(aws, &arn))
-		return kms_fail(reterr, -EKEYREJECTED, KEY_STATE_UNKNOWN,
-				"%s: the answer is about another key: %.200s", aws->uri.key,
-				key_id ? key_id : "none");
+		return fail_answer(reterr, -EKEYREJECTED,
+				   "%s: the answer is about another key: %.200s", aws->uri.key,
+				   key_id ? key_id : "none");
 	pthread_mutex_lock(&aws->lock);
 	aws->resolved = arn;
 	pthread_mutex_unlock(&aws->lock);
 	memcpy(slot->key_id, key_id, strlen(key_id) + 1);
 	return 0;
-}
-
-static int fail_unreadable(const char *key, const char *operation, struct kms_error *reterr)
-{
-	int r = kms_fail(reterr, -EPROTO, KEY_STATE_UNREACHABLE,
-			 "%s: %s: the answer cannot be read", key, operation);
-
-	if (reterr)
-		reterr->is_retryable = true;
-	return r;
 }
 
 /* Slot from the answer to Encrypt or GenerateDataKey. */
@@ -393,9 +410,9 @@ static int decrypt(struct aws *aws, const struct kms_call *call, const struct wr
 	}
 	used = json_reader_text(reply, "KeyId");
 	if (!used || strcmp(used, key) != 0)
-		return kms_fail(reterr, -EKEYREJECTED, KEY_STATE_UNKNOWN,
-				"%s: the answer is about another key: %.200s", key,
-				used ? used : "none");
+		return fail_answer(reterr, -EKEYREJECTED,
+				   "%s: the answer is about another key: %.200s", key,
+				   used ? used : "none");
 	if (json_reader_secret(reply, "Plaintext", JSON_BASE64, SLOT_SECRET_SIZE, ret_secret) < 0)
 		return fail_unreadable(key, operation.name, reterr);
 	return 0;
@@ -423,9 +440,8 @@ static int aws_describe(void *state, const struct kms_call *call, struct kms_key
 	if (r < 0)
 		return r;
 	if (aws_arn_parse(ret_info->key_id, &arn) < 0 || !is_named_key(aws, &arn))
-		return kms_fail(reterr, -EKEYREJECTED, KEY_STATE_UNKNOWN,
-				"%s: the answer is about another key: %s", aws->uri.key,
-				ret_info->key_id);
+		return fail_answer(reterr, -EKEYREJECTED, "%s: the answer is about another key: %s",
+				   aws->uri.key, ret_info->key_id);
 	pthread_mutex_lock(&aws->lock);
 	aws->resolved = arn;
 	pthread_mutex_unlock(&aws->lock);

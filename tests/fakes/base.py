@@ -10,6 +10,7 @@ answers it, and written to `complaints`, which the fixture checks after the test
 
 import collections
 import dataclasses
+import email.utils
 import http.server
 import json
 import os
@@ -119,6 +120,7 @@ class Fake:
 
     def __init__(self, authority=None, *names, client_ca=None):
         self.lock = threading.RLock()
+        self.clock_offset_s = 0    # of the service's clock
         self.requests = []
         self.complaints = []
         self.faults = []     # [operation or None, fault, times left or None]
@@ -128,6 +130,10 @@ class Fake:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 30
+            disable_nagle_algorithm = True
+
+            def date_time_string(self, timestamp=None):
+                return email.utils.formatdate(fake.now(), usegmt=True)
 
             def do_any(self):
                 fake.serve(self)
@@ -173,6 +179,10 @@ class Fake:
         self.server.server_close()
 
     # For subclasses.
+
+    def now(self):
+        """The service's clock, which its Date shows."""
+        return time.time() + self.clock_offset_s
 
     def operation(self, request):
         """A word for what is asked, to count it and to choose faults."""

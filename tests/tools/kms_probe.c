@@ -228,17 +228,19 @@ static void run_command(struct probe *probe, const char *name)
 {
 	struct kms_error error = { 0 };
 	struct retry retry;
+	int64_t attempts = 0;
 	int r = -EINVAL;
 
 	retry_begin(&retry, probe->timeout_ms, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (strcmp(name, commands[i].name) != 0)
 			continue;
-		do
+		do {
+			attempts++;
 			r = commands[i].run(probe, &retry.call, &error);
-		while (r < 0 && retry_again(&retry, &error));
+		} while (r < 0 && retry_again(&retry, &error));
 	}
-	json_text_number(probe->json, "attempts", (int64_t)retry.attempt + (r == 0));
+	json_text_number(probe->json, "attempts", attempts);
 	show_error(probe, r, &error);
 }
 

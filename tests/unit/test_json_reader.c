@@ -100,6 +100,11 @@ static void json_reader_decodes_bytes_strictly(void **state)
 	assert_int_equal(json_reader_secret(reader, "a", JSON_BASE64, 4, &secret), -EPROTO);
 	assert_int_equal(json_reader_secret(reader, "empty", JSON_BASE64, 0, &secret), -EPROTO);
 	json_reader_free(reader);
+	reader = parse("{\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"}");
+	assert_int_equal(json_reader_secret(reader, "k", JSON_BASE64, 32, &secret), 0);
+	assert_int_equal(secret_bytes(secret).size, 32);
+	secret_drop(secret);
+	json_reader_free(reader);
 }
 
 static void json_text_escapes_and_nests(void **state)
