@@ -76,6 +76,29 @@ static void count(struct mount *mount, int code)
 		mount->io_failures++;
 }
 
+/* Of content that is not authentic the engine has logged the block already. */
+static bool is_about_content(void)
+{
+	const struct fuse_in_header *header = loop_request();
+
+	if (!header)
+		return false;
+	switch (header->opcode) {
+	case FUSE_OPEN:
+	case FUSE_CREATE:
+	case FUSE_READ:
+	case FUSE_WRITE:
+	case FUSE_FLUSH:
+	case FUSE_FSYNC:
+	case FUSE_FALLOCATE:
+	case FUSE_LSEEK:
+	case FUSE_RELEASE:
+		return true;
+	default:
+		return false;
+	}
+}
+
 void reply_log(struct mount *mount, int code, const struct node *node, const char *what)
 {
 	const char *text = finding(code);
@@ -83,7 +106,7 @@ void reply_log(struct mount *mount, int code, const struct node *node, const cha
 	if (!text)
 		return;
 	count(mount, code);
-	if (is_repeated(code))
+	if (is_repeated(code) || (code == -EBADMSG && is_about_content()))
 		return;
 	char *path = node ? nodes_path(mount->nodes, node, NULL, NULL) : NULL;
 

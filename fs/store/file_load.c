@@ -74,6 +74,11 @@ static int take_header(struct file *file, const struct file_open_options *option
 	if (r < 0)
 		return r;
 	r = get_dek(file, options, &header, &dek);
+	/* A data key that has no record never made a file here. */
+	if (r == -ENOENT) {
+		*reterr_fault = "unknown-key";
+		return -EBADMSG;
+	}
 	if (r < 0)
 		return r;
 	*reterr_fault = "bad-tag";
