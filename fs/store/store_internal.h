@@ -44,7 +44,6 @@ struct store {
 	struct layout layout;
 	struct uuid mount_id;
 	struct uuid dead_mount_id; /* the lease that was left when this one was taken; zero: none */
-	char default_key[KEY_ID_SIZE];
 	struct dek_ring *deks;
 	struct journal *journal;
 	struct recovery *recovery;
@@ -52,6 +51,7 @@ struct store {
 	void *report_arg;
 
 	pthread_mutex_t mutex; /* guards what follows */
+	char default_key[KEY_ID_SIZE];
 	struct dek_note *notes;
 	struct sealed_id *sealed_deks;
 	struct sealed_id *sealed_snapshots;

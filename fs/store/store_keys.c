@@ -298,13 +298,17 @@ static int apply_left_overs(void *arg, struct dek *dek)
 	return recovery_apply(store->recovery, dek);
 }
 
+/* URI is the request's memory: `keys set-default` may change the default meanwhile. */
 static int fill_request(struct store *store, const struct uuid *snapshot,
-			struct dek_request *request)
+			char uri[static KEY_ID_SIZE], struct dek_request *request)
 {
-	if (!store->is_writable || !store->volume.is_encrypted || store->default_key[0] == '\0')
+	pthread_mutex_lock(&store->mutex);
+	strcpy(uri, store->default_key);
+	pthread_mutex_unlock(&store->mutex);
+	if (!store->is_writable || !store->volume.is_encrypted || uri[0] == '\0')
 		return -EROFS;
 	*request = (struct dek_request){
-		.uri = store->default_key,
+		.uri = uri,
 		.context = { .volume = store->volume.volume },
 		.recovery_keys = store->volume.recovery_keys,
 		.recovery_key_count = store->volume.recovery_key_count,
@@ -323,12 +327,13 @@ int store_start_keys(struct store *store, unsigned spare_keys)
 		.arg = store,
 	};
 	struct dek_request request;
+	char uri[KEY_ID_SIZE];
 	int r;
 
 	if (!store->kms)
 		return 0;
 	r = dek_ring_create(&options, &store->deks);
-	if (r < 0 || spare_keys == 0 || fill_request(store, NULL, &request) < 0)
+	if (r < 0 || spare_keys == 0 || fill_request(store, NULL, uri, &request) < 0)
 		return r;
 	return dek_ring_keep_spares(store->deks, &store->volume.volume, &request, spare_keys);
 }
@@ -379,7 +384,8 @@ int store_take_dek(struct store *store, const struct uuid *snapshot, struct key_
 {
 	const struct uuid *ticket = snapshot ? snapshot : &store->volume.volume;
 	struct dek_request request;
-	int r = fill_request(store, snapshot, &request);
+	char uri[KEY_ID_SIZE];
+	int r = fill_request(store, snapshot, uri, &request);
 
 	if (r < 0)
 		return r;

@@ -146,5 +146,13 @@ int store_publish_volume_record(struct store *store, struct volume_record *recor
 	if (r == 0)
 		r = publish_line(store, "volume", record->generation, line);
 	free(line);
-	return r < 0 ? r : trust_pin_volume(store->trust, record, NULL);
+	if (r == 0)
+		r = trust_pin_volume(store->trust, record, NULL);
+	if (r < 0)
+		return r;
+	/* Data keys made from now on are wrapped under it; spares of another one are dropped. */
+	pthread_mutex_lock(&store->mutex);
+	strcpy(store->default_key, record->default_key);
+	pthread_mutex_unlock(&store->mutex);
+	return 0;
 }
