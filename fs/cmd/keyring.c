@@ -201,6 +201,21 @@ int cmd_keyring_disable(struct invocation *invocation)
 	return set_state(invocation, KEY_STATE_DISABLED);
 }
 
+static int show_unchanged(struct invocation *invocation, const char *path)
+{
+	struct session session;
+	int r = 0;
+
+	session_init(&session, invocation);
+	r = open_memory(&session);
+	if (r == 0)
+		r = print_change(invocation, path, operand(invocation, 1));
+	if (r == 0)
+		notice(invocation, "nothing was deleted");
+	session_close(&session);
+	return r;
+}
+
 int cmd_keyring_delete(struct invocation *invocation)
 {
 	char question[PATH_MAX + 256];
@@ -210,9 +225,7 @@ int cmd_keyring_delete(struct invocation *invocation)
 	if (r != 0)
 		return r;
 	if (option_is_set(invocation, "dry-run")) {
-		r = print_change(invocation, path, operand(invocation, 1));
-		if (r == 0)
-			notice(invocation, "nothing was deleted");
+		r = show_unchanged(invocation, path);
 		free(path);
 		return r;
 	}

@@ -41,6 +41,11 @@ int change_default_key(const struct change_target *target, const char *uri,
 	if (!store_is_encrypted(target->store))
 		return change_fail(reterr, -EINVAL, EXIT_USAGE,
 				   "the volume was made with --encryption off: it has no key");
+	if (config_is_set(target->config, target->volume_name, "key") &&
+	    strcmp(config_text(target->config, target->volume_name, "key"), uri) != 0)
+		return change_fail(reterr, -EINVAL, EXIT_USAGE,
+				   "the configuration says key = %s, which counts; change it there",
+				   config_text(target->config, target->volume_name, "key"));
 	r = access_check_key(target->config, target->volume_name, uri, reterr);
 	if (r < 0)
 		return r;
