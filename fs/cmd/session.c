@@ -215,15 +215,30 @@ int session_ask(struct session *session, const struct control_mount *mount,
 	return exit_code;
 }
 
+/* What a key service said about the data key that was wanted, or about making one. */
+static bool find_key_failure(const struct session *session, int error, struct kms_error *key_error)
+{
+	const struct uuid *const wanted[] = {
+		store_wanted_dek(),
+		&store_volume(session->store)->volume,
+	};
+
+	if (store_deks(session->store) == NULL)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		if (wanted[i] != NULL &&
+		    dek_ring_failure(store_deks(session->store), wanted[i], key_error) &&
+		    key_error->code == error)
+			return true;
+	return false;
+}
+
 int session_fail_errno(struct session *session, int error, const char *what, const char *name)
 {
-	const struct uuid *wanted = store_wanted_dek();
 	struct kms_error key_error = { 0 };
 	struct store_error store_error = { 0 };
 
-	if (session->store != NULL && wanted != NULL &&
-	    dek_ring_failure(store_deks(session->store), wanted, &key_error) &&
-	    key_error.code == error) {
+	if (session->store != NULL && find_key_failure(session, error, &key_error)) {
 		access_key_error(error, &key_error, &store_error);
 		return session_fail(session, &store_error);
 	}

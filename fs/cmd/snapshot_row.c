@@ -81,6 +81,27 @@ static void read_identity(int fd, struct snapshot_row *row)
 	free(data);
 }
 
+/* The key of the snapshot's own data key comes first, those of linked files after it. */
+static void put_own_key_first(struct store *store, const struct snapshot *snapshot,
+			      struct snapshot_row *row)
+{
+	struct key_record record = { 0 };
+
+	if (uuid_is_zero(snapshot_dek_id(snapshot)) ||
+	    store_key_record(store, snapshot_dek_id(snapshot), &record, NULL) < 0)
+		return;
+	for (size_t i = 1; i < row->key_id_count; i++) {
+		char *key_id = row->key_ids[i];
+
+		if (strcmp(key_id, key_record_primary(&record)->key_id) != 0)
+			continue;
+		memmove(&row->key_ids[1], &row->key_ids[0], i * sizeof(*row->key_ids));
+		row->key_ids[0] = key_id;
+		break;
+	}
+	key_record_free(&record);
+}
+
 int snapshot_row_read(struct store *store, struct snapshot *snapshot, int fd,
 		      struct snapshot_row *ret_row)
 {
@@ -100,6 +121,8 @@ int snapshot_row_read(struct store *store, struct snapshot *snapshot, int fd,
 		r = count_usage(store, snapshot, fd, &row);
 		if (r == 0 && row.is_encrypted)
 			r = snapshot_key_ids(snapshot, &row.key_ids, &row.key_id_count);
+		if (r == 0 && row.is_encrypted)
+			put_own_key_first(store, snapshot, &row);
 	}
 	if (r < 0) {
 		snapshot_row_free(&row);
