@@ -120,7 +120,7 @@ static int try_end(struct file *file)
 
 /* Read-only stores: journals of dead mounts may say that the file is another. */
 static int take_recovery(struct file *file, const struct file_open_options *options,
-			 uint8_t header[static HEADER_SIZE], uint64_t *sealed_size,
+			 uint8_t header[static HEADER_SIZE], struct beginning *beginning,
 			 const char **reterr_fault)
 {
 	struct recovery *recovery = store_recovery(file->store);
@@ -131,15 +131,18 @@ static int take_recovery(struct file *file, const struct file_open_options *opti
 		return 0;
 
 	const uint8_t *object_id = file->header.object_id;
-	bool is_terminated = take_size(file, *sealed_size);
+	bool is_terminated = take_size(file, beginning->sealed_size);
 
 	memcpy(file->stored_content_id, file->header.content_id, sizeof(file->stored_content_id));
-	file->backing.size = *sealed_size;
+	file->backing.size = beginning->sealed_size;
+	/* Reads into the buffer that the beginning is in. */
+	beginning->has_all = false;
 	file->backing.is_end_authentic = is_terminated && try_end(file) == 0;
 	if (!recovery_overlay(recovery, object_id, file->stored_content_id, &file->backing, 0,
 			      header, HEADER_SIZE))
 		return 0;
-	*sealed_size = recovery_size(recovery, object_id, file->stored_content_id, &file->backing);
+	beginning->sealed_size = recovery_size(recovery, object_id, file->stored_content_id,
+					       &file->backing);
 	file->recovery = recovery;
 	return take_header(file, options, header, reterr_fault);
 }
@@ -231,7 +234,7 @@ static int load_once(struct file *file, const struct file_open_options *options,
 	file->recovery = NULL;
 	r = take_header(file, options, header, reterr_fault);
 	if (r == 0)
-		r = take_recovery(file, options, header, &beginning.sealed_size, reterr_fault);
+		r = take_recovery(file, options, header, &beginning, reterr_fault);
 	if (r == 0)
 		r = settle(file, &beginning, has_leftovers);
 	if (r != 0)
