@@ -56,7 +56,7 @@ int attr_read(const struct place *place, const char *backing, struct attr *ret_a
 
 	if (r < 0)
 		return r;
-	entry_plain_size(place, &ret_attr->stat);
+	entry_size(place, backing, &ret_attr->stat);
 	return 0;
 }
 

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "fs/store/entry_internal.h"
+#include "fs/store/file.h"
+#include "fs/store/journal.h"
 #include "fs/store/object.h"
 #include "kms/crypto/aead.h"
 #include "meta/encoding.h"
@@ -39,13 +41,41 @@ void entry_plain_size(const struct place *place, struct stat *stat)
 		stat->st_size = (off_t)symlink_plain_size((size_t)stat->st_size);
 }
 
+/* On a read-only store, what a dead mount left may say that a file is longer or shorter. */
+static void entry_recovered_size(const struct place *place, const char *backing, struct stat *stat)
+{
+	const struct file_open_options options = { .access = FILE_READ };
+	const struct recovery *recovery = store_recovery(place->store);
+	uint8_t data[HEADER_SIZE];
+	struct header header;
+	struct file *file;
+
+	if (!recovery || store_is_writable(place->store) || recovery_is_idle(recovery))
+		return;
+	if (!S_ISREG(stat->st_mode) || !snapshot_is_encrypted(place->snapshot))
+		return;
+	if (object_read_header(place, backing, &header, data) < 0 ||
+	    !recovery_is_needed(recovery, &header.dek))
+		return;
+	if (file_open(place, backing, &options, &file) < 0)
+		return;
+	stat->st_size = (off_t)file_size(file);
+	(void)file_close(file, NULL);
+}
+
+void entry_size(const struct place *place, const char *backing, struct stat *stat)
+{
+	entry_plain_size(place, stat);
+	entry_recovered_size(place, backing, stat);
+}
+
 int entry_stat(const struct place *place, const char *backing, struct stat *ret_stat)
 {
 	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
 
 	if (fstatat(place->fd, backing, ret_stat, flags) < 0)
 		return -errno;
-	entry_plain_size(place, ret_stat);
+	entry_size(place, backing, ret_stat);
 	return 0;
 }
 

@@ -18,6 +18,8 @@ MUST_CHECK int entry_stat(const struct place *place, const char *backing, struct
 /* The same from attributes already read: PLACE's snapshot decides; REPORTED size for files under
  * write is the caller's. */
 void entry_plain_size(const struct place *place, struct stat *stat);
+/* The same for the object BACKING, as a read-only store shows it after an unclean stop. */
+void entry_size(const struct place *place, const char *backing, struct stat *stat);
 
 MUST_CHECK int entry_lookup(const struct place *parent, const char *name,
 			    struct backing_name *ret_backing, struct stat *ret_stat);

@@ -91,6 +91,7 @@ MUST_CHECK int recovery_scan(struct store *store, struct recovery **ret_recovery
 MUST_CHECK int recovery_apply(struct recovery *recovery, struct dek *dek);
 /* Is there anything for a DEK?  Read-only: also once recovery_apply() has made it ready to be overlaid. */
 bool recovery_is_needed(const struct recovery *recovery, const struct uuid *dek_id);
+bool recovery_is_idle(const struct recovery *recovery);        /* nothing at all was left, or it is done with */
 size_t recovery_pending(const struct recovery *recovery);      /* records that wait for their DEK */
 /*
  * Read-only: bytes and size of a file as its records leave it.  CONTENT_ID: of the header in place, also when a record brings

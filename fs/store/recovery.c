@@ -240,6 +240,19 @@ bool recovery_is_needed(const struct recovery *recovery, const struct uuid *dek_
 	return is_needed;
 }
 
+bool recovery_is_idle(const struct recovery *recovery)
+{
+	bool is_idle = true;
+
+	if (recovery == NULL)
+		return true;
+	pthread_mutex_lock(mutex_of(recovery));
+	for (size_t i = 0; i < recovery->journal_count && is_idle; i++)
+		is_idle = recovery->journals[i].waiting == 0;
+	pthread_mutex_unlock(mutex_of(recovery));
+	return is_idle;
+}
+
 size_t recovery_pending(const struct recovery *recovery)
 {
 	size_t count = 0;
