@@ -20,11 +20,13 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
 import backend  # noqa: E402  (needs the path above)
 import oracle  # noqa: E402
 import replay  # noqa: E402
+import snapcrypt  # noqa: E402
 import workloads  # noqa: E402
 
 LOG_SIZE = 1 << 30
@@ -60,6 +62,9 @@ class EngineTarget:
     def finish(self, engine):
         engine.finish()
 
+    def close(self):
+        return []
+
     def look(self, place, is_writable):
         engine = backend.Engine(self.program, place, "w" if is_writable else "r", self.block_size)
         try:
@@ -71,6 +76,53 @@ class EngineTarget:
         if "not authentic, not applied" in reports or "cannot be used" in reports:
             raise oracle.Violation(f"reported as tampering: {reports}")
         return seen
+
+
+class MountTarget:
+    """A mounted volume: the recorder is in the daemon, the workload goes through the kernel."""
+
+    SNAPSHOT = "2026-11-24"
+
+    def __init__(self, program, recorder, block_size):
+        self.recorder, self.block_size, self.program = recorder, block_size, program
+        self.sandbox = snapcrypt.Sandbox(program)
+
+    def prepare(self, place):
+        volume = self.sandbox.init("--block-size", str(self.block_size), backing=place)
+        with volume.mount() as mount:
+            (mount.path / self.SNAPSHOT).mkdir()
+            files = backend.Directory(mount.path / self.SNAPSHOT)
+            for name, data in workloads.PREPARED.items():
+                files.create(name)
+                files.write(name, 0, data)
+                files.sync(name, False)
+            files.sync_names()
+            files.finish()
+
+    def start(self, place, log):
+        environment = {"LD_PRELOAD": preload(self.program, self.recorder), "POWERCUT_ROOT": str(place),
+                       "POWERCUT_LOG": str(log)}
+        self.mount = self.sandbox.open(place).mount(env=environment)
+        return backend.Directory(self.mount.path / self.SNAPSHOT)
+
+    def finish(self, files):
+        files.finish()
+        self.mount.umount()
+
+    def look(self, place, is_writable):
+        mount = self.sandbox.open(place).mount(*([] if is_writable else ["ro"]))
+        try:
+            seen = backend.Directory(mount.path / self.SNAPSHOT).look(self.block_size)
+        finally:
+            mount.umount()
+            self.sandbox.mounts.remove(mount)
+        if "journal record" in mount.log():
+            raise oracle.Violation(f"reported as tampering: {mount.log()}")
+        return seen
+
+    def close(self):
+        self.sandbox.allow(".*")
+        return self.sandbox.close()
 
 
 @dataclass
@@ -156,7 +208,9 @@ class Campaign:
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engine", required=True, help="engine_driver")
+    program = parser.add_mutually_exclusive_group(required=True)
+    program.add_argument("--engine", help="engine_driver: the file engine alone")
+    program.add_argument("--mount", help="snapcrypt: through a mount")
     parser.add_argument("--recorder", required=True, help="powercut_recorder.so")
     parser.add_argument("--block-size", type=int, action="append", help="may be repeated; default 4096, 16384, 65536")
     parser.add_argument("--workload", action="append", choices=workloads.WORKLOADS)
@@ -174,7 +228,8 @@ def main():
     only = tuple(map(int, options.only.split(":"))) if options.only else None
     results = []
     for block_size in options.block_size or (4096, 16384, 65536):
-        target = EngineTarget(os.path.abspath(options.engine), os.path.abspath(options.recorder), block_size)
+        kind = EngineTarget if options.engine else MountTarget
+        target = kind(Path(options.engine or options.mount).resolve(), Path(options.recorder).resolve(), block_size)
         campaign = Campaign(target, options.directory, options.states, options.rounds)
         for name in options.workload or workloads.WORKLOADS:
             for seed in range(options.seed, options.seed + options.seeds):
@@ -184,6 +239,8 @@ def main():
                       f"{len(result.problems)} problems, {result.seconds} s", flush=True)
                 for problem in result.problems[:5]:
                     print(f"    {problem[:1000]}", flush=True)
+        for problem in target.close():
+            print(problem)
     print(json.dumps({"states": sum(r["states"] for r in results),
                       "problems": sum(len(r["problems"]) for r in results), "runs": results}))
     return 1 if any(r["problems"] for r in results) else 0
