@@ -5,7 +5,6 @@
 
 #include "kms/envelope.h"
 #include "kms/kms_internal.h"
-#include "kms/retry.h"
 
 int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
 		  const struct slot *slot, struct dek **ret_dek, struct kms_error *reterr)
@@ -14,13 +13,12 @@ int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *rec
 					      .snapshot = record->snapshot };
 	CLEANUP(secret_cleanup) struct secret *secret = NULL;
 	struct kms_error error = { 0 };
-	struct retry retry;
+	const struct kek_request request = {
+		.operation = KMS_UNWRAP, .context = &context, .slot = slot, .ret_secret = &secret
+	};
 	int r;
 
-	retry_begin(&retry, kms->options.key_timeout_ms, NULL);
-	do
-		r = kek->provider->unwrap(kek->state, &retry.call, &context, slot, &secret, &error);
-	while (r < 0 && retry_again(&retry, &error));
+	r = kek_ask(kms, kek, &request, &error);
 	if (r == 0 && secret_bytes(secret).size != SLOT_SECRET_SIZE)
 		r = kms_fail(&error, -EKEYREJECTED, KEY_STATE_UNKNOWN,
 			     "%s unwrapped to something else", slot->key_id);
@@ -120,7 +118,6 @@ int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error
 	struct kek *kek = kek_of_slot(kms, primary);
 	CLEANUP(dek_cleanup) struct dek *dek = NULL;
 	struct kms_error error = { 0 };
-	struct retry retry;
 	int r;
 
 	if (!kek)
@@ -128,11 +125,10 @@ int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error
 				"nothing on this host names key %s", primary->key_id);
 	if (!kek->provider->probe)
 		return kms_open_slot(kms, kek, record, primary, &dek, reterr);
-	retry_begin(&retry, kms->options.key_timeout_ms, NULL);
-	do
-		r = kek->provider->probe(kek->state, &retry.call, &context, primary, &error);
-	while (r < 0 && retry_again(&retry, &error));
-	error.code = r;
+	r = kek_ask(kms, kek,
+		    &(struct kek_request){
+			    .operation = KMS_PROBE, .context = &context, .slot = primary },
+		    &error);
 	if (r < 0)
 		kms_audit(kms, &error, primary);
 	if (r < 0 && reterr)

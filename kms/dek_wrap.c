@@ -7,7 +7,6 @@
 #include "kms/crypto/random.h"
 #include "kms/envelope.h"
 #include "kms/kms_internal.h"
-#include "kms/retry.h"
 
 /* Have the service wrap a secret into SLOT, whose ids and role are set. */
 static int wrap_secret(struct kms *kms, struct kek *kek, struct slot *slot,
@@ -16,7 +15,12 @@ static int wrap_secret(struct kms *kms, struct kek *kek, struct slot *slot,
 	const struct wrap_context context = { .volume = slot->volume, .snapshot = slot->snapshot };
 	CLEANUP(secret_cleanup) struct secret *secret = NULL;
 	struct kms_error error = { 0 };
-	struct retry retry;
+	struct kek_request request = {
+		.operation = kek->provider->generate ? KMS_GENERATE : KMS_WRAP,
+		.context = &context,
+		.new_slot = slot,
+		.ret_secret = &secret,
+	};
 	int r;
 
 	if (!kek->provider->generate) {
@@ -27,16 +31,8 @@ static int wrap_secret(struct kms *kms, struct kek *kek, struct slot *slot,
 			return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "drawing a secret: %s",
 					strerror(-r));
 	}
-	retry_begin(&retry, kms->options.key_timeout_ms, NULL);
-	do {
-		if (kek->provider->generate)
-			r = kek->provider->generate(kek->state, &retry.call, &context, slot,
-						    &secret, &error);
-		else
-			r = kek->provider->wrap(kek->state, &retry.call, &context, secret, slot,
-						&error);
-	} while (r < 0 && retry_again(&retry, &error));
-	error.code = r;
+	request.secret = secret;
+	r = kek_ask(kms, kek, &request, &error);
 	kms_audit(kms, &error, slot);
 	if (r < 0) {
 		if (reterr)

@@ -13,7 +13,6 @@
 
 #include "kms/crypto/random.h"
 #include "kms/kms_internal.h"
-#include "kms/retry.h"
 
 #define KEY_TIMEOUT_DEFAULT_MS 10000
 
@@ -134,15 +133,13 @@ int kms_describe(struct kms *kms, const char *uri, struct kms_key_info *ret_info
 {
 	struct kek *kek = kek_required(kms, uri, reterr);
 	struct kms_error error = { 0 };
-	struct retry retry;
 	int r;
 
 	if (!kek)
 		return -EINVAL;
-	retry_begin(&retry, kms->options.key_timeout_ms, NULL);
-	do
-		r = kek->provider->describe(kek->state, &retry.call, ret_info, &error);
-	while (r < 0 && retry_again(&retry, &error));
+	r = kek_ask(kms, kek,
+		    &(struct kek_request){ .operation = KMS_DESCRIBE, .ret_info = ret_info },
+		    &error);
 	if (r < 0 && reterr)
 		*reterr = error;
 	return r;

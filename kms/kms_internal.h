@@ -6,13 +6,16 @@
 #include <pthread.h>
 
 #include "kms/crypto/secret.h"
+#include "kms/guard.h"
 #include "kms/kms.h"
+#include "kms/metrics_internal.h"
 
 /* One KEK that may be contacted.  Never removed before kms_close(). */
 struct kek {
 	const struct kms_provider *provider;
 	void *state;
 	char *uri;
+	struct guard guard;
 	struct kek *next;
 };
 
@@ -20,7 +23,26 @@ struct kms {
 	struct kms_options options;
 	pthread_mutex_t lock;
 	struct kek *keks;
+	struct metrics metrics;
 };
+
+/* One request to a KEK; which members count depends on the operation, as in kms/provider.h. */
+struct kek_request {
+	enum kms_operation operation;
+	const struct wrap_context *context;
+	const struct slot *slot;     /* unwrap, probe */
+	struct slot *new_slot;       /* generate, wrap */
+	const struct secret *secret; /* wrap */
+	struct secret **ret_secret;  /* generate, unwrap */
+	struct kms_key_info *ret_info;
+	const atomic_bool *is_cancelled;
+};
+
+/*
+ * Ask, and ask again, by the deadline.  ERROR is not NULL; on success it says which request it was, for the audit log.
+ */
+MUST_CHECK int kek_ask(struct kms *kms, struct kek *kek, const struct kek_request *request,
+		       struct kms_error *error);
 
 /* The KEK added under URI.  NULL, with an error: it was not allowed to be contacted. */
 struct kek *kek_required(struct kms *kms, const char *uri, struct kms_error *reterr);

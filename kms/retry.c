@@ -8,7 +8,7 @@
 #include "kms/crypto/random.h"
 
 #define WAIT_BASE_MS 100
-#define WAIT_MAX_MS  5000
+#define WAIT_MAX_MS  1000
 #define SLICE_MS     50
 
 int64_t retry_now_ms(void)
@@ -34,7 +34,8 @@ static bool is_cancelled(const struct retry *retry)
 
 static int64_t wait_ms(const struct retry *retry, const struct kms_error *error)
 {
-	int64_t ceiling = (int64_t)WAIT_BASE_MS << retry->attempt;
+	int64_t ceiling = retry->attempt < 10 ? (int64_t)WAIT_BASE_MS << retry->attempt
+					      : WAIT_MAX_MS;
 	uint32_t drawn = 0;
 
 	if (ceiling > WAIT_MAX_MS)
@@ -49,7 +50,8 @@ bool retry_again(struct retry *retry, const struct kms_error *error)
 {
 	int64_t wake_ms;
 
-	if (!error->is_retryable || ++retry->attempt >= RETRY_ATTEMPTS_MAX)
+	if (!error->is_retryable || ++retry->attempt >= RETRY_ATTEMPTS_MAX ||
+	    (error->code == -EPROTO && retry->attempt > 1))
 		return false;
 	wake_ms = retry_now_ms() + wait_ms(retry, error);
 	if (wake_ms >= retry->call.deadline_ms)

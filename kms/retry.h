@@ -7,7 +7,7 @@
 
 #include "kms/provider.h"
 
-#define RETRY_ATTEMPTS_MAX 8
+#define RETRY_ATTEMPTS_MAX 40 /* the deadline comes first, but for replies at once */
 
 /* One operation with its attempts.  Owned by one thread. */
 struct retry {
@@ -22,7 +22,8 @@ void retry_begin(struct retry *retry, uint32_t timeout_ms, const atomic_bool *is
 
 /*
  * After a failed attempt: wait and say true, or say false when ERROR is final, attempts or time are used up, or the call was
- * cancelled.  The wait is random between 0 and 2^attempt * 100 ms, at most 5 s, and at least what the service asked for.
+ * cancelled.  The wait is random between 0 and 2^attempt * 100 ms, at most 1 s, and at least what the service asked for; a short
+ * ceiling, because whoever waits for a key has seconds, not minutes.  What is not HTTP or not the service's is tried twice.
  */
 bool retry_again(struct retry *retry, const struct kms_error *error);
 

@@ -271,6 +271,33 @@ def test_lasting_faults_are_unreachable_within_the_deadline(aws, probe, fault, e
     assert reply["text"]
 
 
+def test_many_wraps_succeed_while_half_of_the_calls_are_throttled(aws, probe):
+    class Half:
+        """Every second call, in whatever order they come."""
+        count = 0
+
+        def __call__(self, request, answer):
+            with aws.lock:
+                Half.count += 1
+                return throttle()(request, answer) if Half.count % 2 else answer()
+
+    aws.fail(None, Half(), times=None)
+    reply = probe.ask("create 200")
+    assert reply["failed"] == 0
+    assert reply["metrics"]["aws generate ok"] == 200
+    assert reply["metrics"]["aws generate unreachable"] >= 150
+    assert aws.counts["GenerateDataKey"] == sum(reply["metrics"].values())
+
+
+def test_service_that_is_down_is_not_asked_by_everybody(aws, probe):
+    probe.ask("timeout 1000")
+    aws.fail(None, status(503), times=None)
+    reply = probe.ask("create 32")
+    assert reply["failed"] == 32
+    # Without a pause it would be some 500 calls.
+    assert aws.counts["GenerateDataKey"] < 200
+
+
 def test_redirects_are_not_followed(aws, probe, authority):
     with Stranger(authority) as stranger:
         aws.fail(None, redirect(stranger.url + "/"), times=None)

@@ -13,10 +13,12 @@
  *   context N                  what later commands are bound to (default 0)
  *   timeout MS                 of later commands, retries included
  *   test                       kms_test_key()
+ *   create N                   kms_create_dek() N times, from several threads; then how often the service was asked
  *
  * A secret is shown as its SHA-256.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@
 #include "kms/crypto/secret.h"
 #include "kms/json_text.h"
 #include "kms/kms.h"
+#include "kms/metrics.h"
 #include "kms/retry.h"
 #include "meta/encoding.h"
 
@@ -195,6 +198,64 @@ static int do_test(struct probe *probe, const struct kms_call *call, struct kms_
 	return r;
 }
 
+#define CREATE_THREADS 16
+
+struct creation {
+	struct probe *probe;
+	atomic_int left;
+	atomic_int failed;
+};
+
+static void *create_some(void *arg)
+{
+	struct creation *creation = arg;
+	struct dek_request request = { .uri = creation->probe->uri };
+
+	request.context.volume.bytes[0] = 1;
+	while (atomic_fetch_sub(&creation->left, 1) > 0) {
+		struct key_record record = { 0 };
+		struct dek *dek = NULL;
+
+		if (kms_create_dek(creation->probe->kms, &request, &record, &dek, NULL) < 0) {
+			atomic_fetch_add(&creation->failed, 1);
+			continue;
+		}
+		key_record_free(&record);
+		dek_put(dek);
+	}
+	return NULL;
+}
+
+static void show_metrics(struct probe *probe)
+{
+	struct kms_metric metrics[64];
+	size_t count = kms_metrics(probe->kms, metrics, ARRAY_SIZE(metrics));
+
+	json_text_open(probe->json, "metrics");
+	for (size_t i = 0; i < count && i < ARRAY_SIZE(metrics); i++) {
+		char name[128];
+
+		(void)snprintf(name, sizeof(name), "%s %s %s", metrics[i].provider,
+			       metrics[i].operation, metrics[i].outcome);
+		json_text_number(probe->json, name, (int64_t)metrics[i].count);
+	}
+	json_text_close(probe->json);
+}
+
+static void run_create(struct probe *probe, int count)
+{
+	struct creation creation = { .probe = probe, .left = count };
+	pthread_t threads[CREATE_THREADS];
+
+	for (int i = 0; i < CREATE_THREADS; i++)
+		if (pthread_create(&threads[i], NULL, create_some, &creation) != 0)
+			exit(1);
+	for (int i = 0; i < CREATE_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	json_text_number(probe->json, "failed", creation.failed);
+	show_metrics(probe);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct probe *probe, const struct kms_call *call, struct kms_error *error);
@@ -260,6 +321,8 @@ static void run_line(struct probe *probe, char *line)
 		probe->context.snapshot.bytes[0] = (uint8_t)atoi(argument);
 	} else if (!strcmp(name, "timeout") && argument) {
 		probe->timeout_ms = (uint32_t)atoi(argument);
+	} else if (!strcmp(name, "create") && argument) {
+		run_create(probe, atoi(argument));
 	} else {
 		if (argument)
 			read_slot(probe, argument);

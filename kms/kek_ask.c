@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking one KEK: every request to a key service goes through here, with its deadline, retries, bounds and counters. */
+#include <errno.h>
+
+#include "kms/kms_internal.h"
+#include "kms/retry.h"
+
+static int attempt(struct kek *kek, const struct kms_call *call, const struct kek_request *request,
+		   struct kms_error *error)
+{
+	const struct kms_provider *provider = kek->provider;
+
+	switch (request->operation) {
+	case KMS_GENERATE:
+		return provider->generate(kek->state, call, request->context, request->new_slot,
+					  request->ret_secret, error);
+	case KMS_WRAP:
+		return provider->wrap(kek->state, call, request->context, request->secret,
+				      request->new_slot, error);
+	case KMS_UNWRAP:
+		return provider->unwrap(kek->state, call, request->context, request->slot,
+					request->ret_secret, error);
+	case KMS_DESCRIBE:
+		return provider->describe(kek->state, call, request->ret_info, error);
+	case KMS_PROBE:
+		return provider->probe(kek->state, call, request->context, request->slot, error);
+	default:
+		return kms_fail(error, -EINVAL, KEY_STATE_UNKNOWN, "no such operation");
+	}
+}
+
+static int guarded_attempt(struct kms *kms, struct kek *kek, const struct kms_call *call,
+			   const struct kek_request *request, struct kms_error *error)
+{
+	int64_t start_ms;
+	int r;
+
+	r = guard_enter(&kek->guard, call, error);
+	if (r < 0)
+		return r;
+	start_ms = retry_now_ms();
+	*error = (struct kms_error){ 0 };
+	r = attempt(kek, call, request, error);
+	guard_leave(&kek->guard, r, error);
+	metrics_count(&kms->metrics,
+		      &(struct metric_event){ .provider = kek->provider,
+					      .operation = request->operation,
+					      .code = r,
+					      .state = error->state,
+					      .took_ms = retry_now_ms() - start_ms });
+	return r;
+}
+
+int kek_ask(struct kms *kms, struct kek *kek, const struct kek_request *request,
+	    struct kms_error *error)
+{
+	struct retry retry;
+	int r;
+
+	retry_begin(&retry, kms->options.key_timeout_ms, request->is_cancelled);
+	do
+		r = guarded_attempt(kms, kek, &retry.call, request, error);
+	while (r < 0 && error->is_retryable && guard_may_retry(&kek->guard, error) &&
+	       retry_again(&retry, error));
+	error->code = r;
+	return r;
+}
