@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <unistd.h>
 #include <utlist.h>
 
 #include "kms/dek_ring_internal.h"
@@ -178,6 +180,9 @@ static void *key_thread(void *arg)
 {
 	struct dek_ring *ring = arg;
 
+	/* A thread of the mount that works for a user may have started this one, which reads keys and records as ourselves. */
+	setfsgid(getegid());
+	setfsuid(geteuid());
 	pthread_mutex_lock(&ring->lock);
 	for (;;) {
 		struct ring_entry *entry = ring->jobs;
