@@ -15,6 +15,7 @@
 
 #include "fs/store/entry_internal.h"
 #include "fs/store/object.h"
+#include "fs/store/store_internal.h"
 #include "fs/store/xattr_stored.h"
 
 #define NEEDED_MAX 32
@@ -39,15 +40,14 @@ static int as_cross_device(int r)
 	return r == 0 || r == -EAGAIN || r == -EINTR || r == -ENOMEM ? r : -EXDEV;
 }
 
-/* Is the DEK open, trusted and not withdrawn?  Linking from a sealed snapshot is allowed. */
+/* Is the DEK open, trusted and not withdrawn?  It may be sealed: linking changes no file. */
 static int check_dek(struct store *store, const struct uuid *dek_id)
 {
-	struct dek *dek = NULL;
-	int r = store_dek_for_write(store, dek_id, &dek);
+	CLEANUP(dek_cleanup) struct dek *dek = NULL;
+	int r = store_dek(store, dek_id, &dek);
 
-	if (r == -EROFS && store_dek_is_sealed(store, dek_id))
-		r = store_dek(store, dek_id, &dek);
-	dek_put(dek);
+	if (r == 0)
+		r = store_check_trust(store, dek);
 	return as_cross_device(r);
 }
 

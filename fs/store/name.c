@@ -56,8 +56,8 @@ static int encode_long(struct backing_name *backing)
 	return 0;
 }
 
-static int encode_with(const struct siv_key *key, const char *name, size_t size,
-		       struct backing_name *backing)
+static int seal_name(const struct siv_key *key, const char *name, size_t size,
+		     struct backing_name *backing)
 {
 	int r = siv_seal(key, (struct bytes){ (const uint8_t *)name, size }, backing->siv);
 
@@ -70,22 +70,53 @@ static int encode_with(const struct siv_key *key, const char *name, size_t size,
 	return 0;
 }
 
+/*
+ * An operation asks for one name several times: to look it up, to change it, to answer.  So each
+ * thread keeps the last one; the caller has made sure that the key is still there.
+ */
+static int encode_with(const struct siv_key *key, const struct uuid *dek, const char *name,
+		       struct backing_name *ret_backing)
+{
+	static _Thread_local struct {
+		struct uuid dek;
+		char name[NAME_MAX + 1];
+		struct backing_name backing;
+	} last;
+	const size_t size = strlen(name);
+	int r;
+
+	if (last.name[0] == '\0' || !uuid_equal(&last.dek, dek) || strcmp(last.name, name) != 0) {
+		last.name[0] = '\0';
+		last.backing = (struct backing_name){ .is_long = false };
+		r = seal_name(key, name, size, &last.backing);
+		if (r < 0)
+			return r;
+		last.dek = *dek;
+		memcpy(last.name, name, size + 1);
+	}
+	*ret_backing = last.backing;
+	return 0;
+}
+
 int name_encode(const struct place *place, const char *name, struct backing_name *ret_backing)
 {
+	CLEANUP(dek_cleanup) struct dek *dek = NULL;
 	CLEANUP(siv_key_cleanup) struct siv_key *key = NULL;
 	const size_t size = strlen(name);
 	int r = check_name(name, size);
 
-	if (r == 0)
-		r = name_key(place, &key);
 	if (r < 0)
 		return r;
-	ret_backing->is_long = false;
-	ret_backing->siv_size = 0;
-	if (key)
-		return encode_with(key, name, size, ret_backing);
-	memcpy(ret_backing->text, name, size + 1);
-	return 0;
+	if (!snapshot_has_encrypted_names(place->snapshot)) {
+		ret_backing->is_long = false;
+		ret_backing->siv_size = 0;
+		memcpy(ret_backing->text, name, size + 1);
+		return 0;
+	}
+	r = snapshot_name_dek(place->snapshot, &dek);
+	if (r == 0)
+		r = dek_name_key(dek, &key);
+	return r < 0 ? r : encode_with(key, dek_id(dek), name, ret_backing);
 }
 
 static int open_name(const struct siv_key *key, struct bytes siv, char plain[static 256])

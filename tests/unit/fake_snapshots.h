@@ -122,6 +122,8 @@ static inline void fake_list(const char *name, struct snapshot *snapshot)
 	abort();
 }
 
+int store_check_trust(struct store *store, const struct dek *dek);
+
 /* ---- store.h --------------------------------------------------------------------------------- */
 
 int store_root_fd(const struct store *store)
@@ -180,6 +182,11 @@ int store_dek_for_write(struct store *store, const struct uuid *dek_id, struct d
 	if (fake->error == 0 && fake->write_error < 0)
 		return fake->write_error;
 	return fake_use(store, fake, ret_dek);
+}
+
+int store_check_trust(struct store *store, const struct dek *dek)
+{
+	return fake_find(store, dek_id(dek))->write_error;
 }
 
 bool store_dek_is_sealed(struct store *store, const struct uuid *dek_id)
