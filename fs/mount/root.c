@@ -12,13 +12,13 @@
 
 #include "fs/store/snapshot.h"
 
-#define EXIT_FAILED      1
-#define EXIT_DISABLED    12
-#define EXIT_UNREACHABLE 13
-#define EXIT_DELETED     17
-#define EXIT_DENIED      18
-#define EXIT_CREDENTIALS 19
-#define EXIT_NOT_SEALED  20
+#define EXIT_FAILED       1
+#define EXIT_KEY_DISABLED 12
+#define EXIT_UNREACHABLE  13
+#define EXIT_KEY_DELETED  17
+#define EXIT_KEY_DENIED   18
+#define EXIT_CREDENTIALS  19
+#define EXIT_NOT_SEALED   20
 
 struct search {
 	const char *wanted;
@@ -100,11 +100,11 @@ static int exit_code_of(int code)
 {
 	switch (-code) {
 	case EKEYREVOKED:
-		return EXIT_DISABLED;
+		return EXIT_KEY_DISABLED;
 	case ENOKEY:
-		return EXIT_DELETED;
+		return EXIT_KEY_DELETED;
 	case EACCES:
-		return EXIT_DENIED;
+		return EXIT_KEY_DENIED;
 	case EKEYEXPIRED:
 		return EXIT_CREDENTIALS;
 	case EHOSTUNREACH:

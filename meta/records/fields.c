@@ -72,12 +72,11 @@ void fields_parse(struct fields *fields, struct bytes text)
 	}
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
 	fields->object = json_tokener_parse_ex(tokener, (const char *)text.data, (int)text.size);
+	/* Of two members with one name, readers may take either: neither counts. */
 	if (json_tokener_get_error(tokener) != json_tokener_success ||
 	    json_tokener_get_parse_end(tokener) != text.size ||
-	    !json_object_is_type(fields->object, json_type_object))
-		fields->error = -EBADMSG;
-	/* Of two members with one name, readers may take either: neither counts. */
-	else if (count_members(fields->object) != count_colons(text))
+	    !json_object_is_type(fields->object, json_type_object) ||
+	    count_members(fields->object) != count_colons(text))
 		fields->error = -EBADMSG;
 	json_tokener_free(tokener);
 }
