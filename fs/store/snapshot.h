@@ -11,7 +11,11 @@
 
 enum snapshot_kind { SNAPSHOT_PLAIN_DIRECTORY, SNAPSHOT_STREAM, SNAPSHOT_ROOT };
 enum snapshot_state {
-	SNAPSHOT_OPEN, SNAPSHOT_SEALED, SNAPSHOT_INCOMPLETE, SNAPSHOT_FOREIGN, SNAPSHOT_DUPLICATE,
+	SNAPSHOT_OPEN,
+	SNAPSHOT_SEALED,
+	SNAPSHOT_INCOMPLETE,
+	SNAPSHOT_FOREIGN,
+	SNAPSHOT_DUPLICATE,
 };
 
 /* Counted.  Thread-safe; what can change (state) is read with functions. */
@@ -21,10 +25,11 @@ struct snapshot;
  * The snapshot whose directory is open at FD (NAME: its path below the root, for messages), verified: signature, MAC when
  * the DEK is there.  A directory without valid identity gives a snapshot in state foreign, which serves nothing.
  */
-MUST_CHECK int snapshot_open(struct store *store, int fd, const char *name, struct snapshot **ret_snapshot);
-struct snapshot *snapshot_root(struct store *store);      /* the root snapshot; a new reference */
+MUST_CHECK int snapshot_open(struct store *store, int fd, const char *name,
+			     struct snapshot **ret_snapshot);
+struct snapshot *snapshot_root(struct store *store); /* the root snapshot; a new reference */
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
-void snapshot_put(struct snapshot *snapshot);             /* accepts NULL */
+void snapshot_put(struct snapshot *snapshot); /* accepts NULL */
 
 const struct uuid *snapshot_id(const struct snapshot *snapshot);
 const char *snapshot_name(const struct snapshot *snapshot);
@@ -32,7 +37,7 @@ enum snapshot_kind snapshot_kind(const struct snapshot *snapshot);
 enum snapshot_state snapshot_state(const struct snapshot *snapshot);
 const char *snapshot_state_name(enum snapshot_state state);
 int64_t snapshot_created_s(const struct snapshot *snapshot);
-bool snapshot_is_encrypted(const struct snapshot *snapshot);   /* false: "Not enabled" */
+bool snapshot_is_encrypted(const struct snapshot *snapshot); /* false: "Not enabled" */
 bool snapshot_has_encrypted_names(const struct snapshot *snapshot);
 
 /*
@@ -51,11 +56,12 @@ MUST_CHECK int snapshot_write_dek(struct snapshot *snapshot, struct dek **ret_de
  * there), durable, then renamed to NAME in PARENT_FD without replacing (-EEXIST).  PATH: NAME's path below the root.
  * May take a spare DEK; otherwise -EAGAIN until the key service has made one.
  */
-MUST_CHECK int snapshot_create(struct store *store, int parent_fd, const char *name, const char *path, mode_t mode);
+MUST_CHECK int snapshot_create(struct store *store, int parent_fd, const char *name,
+			       const char *path, mode_t mode);
 
 /* The same for a stream: its names are plain, its DEKs are made at first use and every PERIOD_S. */
-MUST_CHECK int snapshot_create_stream(struct store *store, int parent_fd, const char *name, const char *path, mode_t mode,
-				      int64_t period_s);
+MUST_CHECK int snapshot_create_stream(struct store *store, int parent_fd, const char *name,
+				      const char *path, mode_t mode, int64_t period_s);
 
 /* The directory of a snapshot has got the path PATH below the root, or (NULL) is gone. */
 void snapshot_renamed(struct snapshot *snapshot, const char *path);
@@ -70,7 +76,8 @@ bool snapshot_is_trusted(const struct snapshot *snapshot);
 MUST_CHECK int snapshot_add_dependency(struct snapshot *snapshot, const struct uuid *dek_id);
 
 /* Every snapshot-level directory in turn.  VISIT gets a borrowed snapshot; non-zero stops. */
-MUST_CHECK int snapshot_each(struct store *store, int (*visit)(void *arg, struct snapshot *snapshot, int fd), void *arg);
+MUST_CHECK int snapshot_each(struct store *store,
+			     int (*visit)(void *arg, struct snapshot *snapshot, int fd), void *arg);
 
 /* Canonical Encryption Key IDs that a snapshot depends on (own DEK and needed-by markers), without asking any key service. */
 MUST_CHECK int snapshot_key_ids(struct snapshot *snapshot, char ***ret_key_ids, size_t *ret_count);

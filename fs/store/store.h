@@ -23,26 +23,27 @@
 #include "meta/uuid.h"
 
 struct store;
-struct journal;    /* fs/store/journal.h */
-struct recovery;   /* fs/store/journal.h */
+struct journal;  /* fs/store/journal.h */
+struct recovery; /* fs/store/journal.h */
 
 enum store_access { STORE_READ, STORE_WRITE };
 
 /* One line for the operator, and what to do; filled on failure. */
 struct store_error {
-	int code;                 /* negative errno */
-	int exit_code;            /* meta/NAMES.md, "Exit codes" */
+	int code;      /* negative errno */
+	int exit_code; /* meta/NAMES.md, "Exit codes" */
 	char text[1024];
 	char advice[512];
 };
 
 /* Fill ERROR (may be NULL) and return CODE. */
-__attribute__((format(printf, 4, 5)))
-int store_fail(struct store_error *reterr, int code, enum exit_code exit_code, const char *format, ...);
+__attribute__((format(printf, 4, 5))) int store_fail(struct store_error *reterr, int code,
+						     enum exit_code exit_code, const char *format,
+						     ...);
 
 /* Add what to do next. */
-__attribute__((format(printf, 2, 3)))
-void store_advise(struct store_error *reterr, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void store_advise(struct store_error *reterr,
+							const char *format, ...);
 
 /*
  * Whose settings count: what the configuration says (`expected`, the fields in `expected_fields`), then the pinned copy, which
@@ -51,15 +52,15 @@ void store_advise(struct store_error *reterr, const char *format, ...);
  */
 struct store_options {
 	enum store_access access;
-	bool can_block;                 /* commands: true; the mount: false */
+	bool can_block; /* commands: true; the mount: false */
 	bool is_write_only;
-	bool replaces_lease;            /* another host's lease, where locks may not reach it: take it over */
-	struct trust *trust;            /* borrowed */
-	struct kms *kms;                /* borrowed, KEKs already added */
-	const struct volume_record *expected;  /* what the configuration says; NULL: nothing */
-	unsigned expected_fields;       /* VOLUME_FIELD_... that are set in it */
-	const char *default_key;        /* KEK URI for new DEKs; NULL: that of the settings that count */
-	unsigned spare_keys;            /* DEKs made ahead for the next new snapshots; 0 for commands */
+	bool replaces_lease; /* another host's lease, where locks may not reach it: take it over */
+	struct trust *trust; /* borrowed */
+	struct kms *kms;     /* borrowed, KEKs already added */
+	const struct volume_record *expected; /* what the configuration says; NULL: nothing */
+	unsigned expected_fields;             /* VOLUME_FIELD_... that are set in it */
+	const char *default_key; /* KEK URI for new DEKs; NULL: that of the settings that count */
+	unsigned spare_keys;     /* DEKs made ahead for the next new snapshots; 0 for commands */
 	/* A finding worth a log line: PRIORITY as in syslog(3), PATH is the backing path below the root. */
 	void (*report)(void *arg, int priority, const char *path, const char *text);
 	void *report_arg;
@@ -71,17 +72,18 @@ struct store_options {
  * -EACCES: origin not trusted although it must be (exit 21); -EWOULDBLOCK: locked by another writer (exit 11), text names
  * host and pid; -ENOTSUP: newer format (exit 15).
  */
-MUST_CHECK int store_open(int backing_fd, const struct store_options *options, struct store **ret_store,
-			  struct store_error *reterr);
+MUST_CHECK int store_open(int backing_fd, const struct store_options *options,
+			  struct store **ret_store, struct store_error *reterr);
 
 /* What a volume says about itself, without opening it: for `volume show`, `volume trust` and the choice of the KEKs. */
 struct store_description {
-	struct volume_record record;    /* the one that counts; volume_record_free() */
-	uint64_t highest_generation;    /* well-formed ones of any writer included */
+	struct volume_record record; /* the one that counts; volume_record_free() */
+	uint64_t highest_generation; /* well-formed ones of any writer included */
 	enum trust_origin origin;
 	char writer[WRITER_FINGERPRINT_SIZE];
 };
-MUST_CHECK int store_describe(int backing_fd, struct trust *trust, struct store_description *ret_description,
+MUST_CHECK int store_describe(int backing_fd, struct trust *trust,
+			      struct store_description *ret_description,
 			      struct store_error *reterr);
 
 /* Flush, checkpoint, release the lock, wipe.  Returns the first error of the final flush. */
@@ -93,8 +95,8 @@ const struct layout *store_layout(const struct store *store);
 bool store_is_encrypted(const struct store *store);
 bool store_is_writable(const struct store *store);
 struct dek_ring *store_deks(struct store *store);
-struct journal *store_journal(struct store *store);    /* NULL on read-only and on unencrypted stores */
-struct recovery *store_recovery(struct store *store);  /* what dead mounts left; NULL: nothing */
+struct journal *store_journal(struct store *store); /* NULL on read-only and on unencrypted stores */
+struct recovery *store_recovery(struct store *store); /* what dead mounts left; NULL: nothing */
 const struct uuid *store_mount_id(const struct store *store);
 
 /* Which DEK (or ticket of one to be made, kms/dek_ring.h) made the last call on this thread return -EAGAIN. */
@@ -102,7 +104,8 @@ const struct uuid *store_wanted_dek(void);
 
 /* A DEK for reading, or for writing under it: trusted (architecture section 5) and not sealed.  -EAGAIN, -EACCES, -EROFS ... */
 MUST_CHECK int store_dek(struct store *store, const struct uuid *dek_id, struct dek **ret_dek);
-MUST_CHECK int store_dek_for_write(struct store *store, const struct uuid *dek_id, struct dek **ret_dek);
+MUST_CHECK int store_dek_for_write(struct store *store, const struct uuid *dek_id,
+				   struct dek **ret_dek);
 
 /* Is the snapshot, or anything under the DEK, covered by a seal record without a tombstone? */
 bool store_dek_is_sealed(struct store *store, const struct uuid *dek_id);
@@ -112,21 +115,22 @@ bool store_snapshot_is_sealed(struct store *store, const struct uuid *snapshot);
  * The key record that counts for a DEK, and whose it is: the highest generation with a trusted signature, else the highest
  * well-formed.  -ENOENT; -EBADMSG: below what this host has seen.  RET_ORIGIN may be NULL.
  */
-MUST_CHECK int store_key_record(struct store *store, const struct uuid *dek_id, struct key_record *ret_record,
-				enum trust_origin *ret_origin);
+MUST_CHECK int store_key_record(struct store *store, const struct uuid *dek_id,
+				struct key_record *ret_record, enum trust_origin *ret_origin);
 
 /*
  * Store RECORD as the next generation of its open DEK (keys add, remove and rewrap): fills generation, created and MAC, signs,
  * publishes, pins.  -EACCES: a DEK that is not trusted here.
  */
-MUST_CHECK int store_publish_key_record(struct store *store, struct key_record *record, const struct dek *dek);
+MUST_CHECK int store_publish_key_record(struct store *store, struct key_record *record,
+					const struct dek *dek);
 
 /* Store RECORD as the next generation of the volume's settings, signed and pinned (keys set-default, snapshot adopt). */
 MUST_CHECK int store_publish_volume_record(struct store *store, struct volume_record *record);
 
 /* Log one finding through options.report. */
-__attribute__((format(printf, 4, 5)))
-void store_report(struct store *store, int priority, const char *path, const char *format, ...);
+__attribute__((format(printf, 4, 5))) void store_report(struct store *store, int priority,
+							const char *path, const char *format, ...);
 
 /* ---- Making a volume (volume_init.c) ------------------------------------------------------------------------------ */
 
@@ -143,7 +147,7 @@ struct store_init_options {
 	const struct volume_record *settings;
 	const char *backing;
 };
-MUST_CHECK int store_init(int backing_fd, const struct store_init_options *options, struct volume_record *ret_record,
-			  struct store_error *reterr);
+MUST_CHECK int store_init(int backing_fd, const struct store_init_options *options,
+			  struct volume_record *ret_record, struct store_error *reterr);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Snapshots: made whole, recognised, listed, and waited for. */
+/* Snapshots: made whole, recognised and listed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -406,98 +406,6 @@ static void a_snapshot_whose_mount_died_is_incomplete(void **state)
 	assert_int_equal(volume_fixture_count(fixture, ".snapcrypt/writing"), 0);
 }
 
-/* ---- A mount's threads do not wait for keys ---------------------------------------------------------------------- */
-
-struct waiting {
-	pthread_mutex_t mutex;
-	pthread_cond_t is_ready;
-	bool has_outcome;
-	int outcome;
-};
-
-static void wake(void *arg, int outcome)
-{
-	struct waiting *waiting = arg;
-
-	pthread_mutex_lock(&waiting->mutex);
-	waiting->has_outcome = true;
-	waiting->outcome = outcome;
-	pthread_cond_signal(&waiting->is_ready);
-	pthread_mutex_unlock(&waiting->mutex);
-}
-
-static void wait_for_key(struct volume_fixture *fixture)
-{
-	struct waiting waiting = { .mutex = PTHREAD_MUTEX_INITIALIZER,
-				   .is_ready = PTHREAD_COND_INITIALIZER };
-
-	dek_ring_wait(store_deks(fixture->store), store_wanted_dek(), wake, &waiting);
-	pthread_mutex_lock(&waiting.mutex);
-	while (!waiting.has_outcome)
-		pthread_cond_wait(&waiting.is_ready, &waiting.mutex);
-	pthread_mutex_unlock(&waiting.mutex);
-	assert_int_equal(waiting.outcome, 0);
-}
-
-static void a_mount_is_told_to_wait_and_has_changed_nothing(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct store_options options = { .access = STORE_WRITE };
-	struct snapshot *snapshot;
-	struct dek *dek = NULL;
-
-	volume_fixture_close(fixture);
-	assert_int_equal(volume_fixture_open_with(fixture, &options), 0);
-	assert_int_equal(snapshot_create(fixture->store, fixture->backing_fd, "monday", "monday",
-					 0755),
-			 -EAGAIN);
-	assert_true(uuid_equal(store_wanted_dek(), &fixture->record.volume));
-	assert_int_equal(volume_fixture_count(fixture, ".snapcrypt/keys"), 0);
-	wait_for_key(fixture);
-	snapshot = volume_fixture_snapshot(fixture, "monday");
-	snapshot_put(snapshot);
-
-	volume_fixture_close(fixture);
-	assert_int_equal(volume_fixture_open_with(fixture, &options), 0);
-	snapshot = volume_fixture_enter(fixture, "monday");
-	assert_int_equal(snapshot_may_write(snapshot), -EAGAIN);
-	assert_true(uuid_equal(store_wanted_dek(), snapshot_dek_id(snapshot)));
-	wait_for_key(fixture);
-	assert_int_equal(snapshot_may_write(snapshot), 0);
-	assert_int_equal(snapshot_name_dek(snapshot, &dek), 0);
-	dek_put(dek);
-	snapshot_put(snapshot);
-}
-
-static void a_spare_key_makes_a_snapshot_while_the_service_is_down(void **state)
-{
-	struct volume_fixture *fixture = *state;
-	struct store_options options = { .access = STORE_WRITE, .spare_keys = 1 };
-	char from[96];
-	char to[128];
-	int r = -EAGAIN;
-
-	volume_fixture_close(fixture);
-	assert_int_equal(volume_fixture_open_with(fixture, &options), 0);
-	/* The first one proves that the spare was made; another is being made behind it. */
-	r = snapshot_create(fixture->store, fixture->backing_fd, "sunday", "sunday", 0755);
-	if (r == -EAGAIN) {
-		wait_for_key(fixture);
-		r = snapshot_create(fixture->store, fixture->backing_fd, "sunday", "sunday", 0755);
-	}
-	assert_int_equal(r, 0);
-	for (int i = 0; i < 100; i++) {
-		/* Until the spare has been replaced. */
-		usleep(10000);
-	}
-	snprintf(from, sizeof(from), "%s/keyring", fixture->path);
-	snprintf(to, sizeof(to), "%s/keyring.away", fixture->path);
-	assert_int_equal(rename(from, to), 0);
-	assert_int_equal(
-		snapshot_create(fixture->store, fixture->backing_fd, "monday", "monday", 0755), 0);
-	assert_int_equal(rename(to, from), 0);
-}
-
 static int count_snapshot(void *arg, struct snapshot *snapshot, int fd)
 {
 	unsigned *counts = arg;
@@ -542,8 +450,6 @@ int main(void)
 		TEST(an_identity_with_anothers_dek_is_foreign),
 		TEST(a_dependency_shows_the_other_key_too),
 		TEST(a_snapshot_whose_mount_died_is_incomplete),
-		TEST(a_mount_is_told_to_wait_and_has_changed_nothing),
-		TEST(a_spare_key_makes_a_snapshot_while_the_service_is_down),
 		TEST(every_snapshot_is_listed_with_its_state),
 	};
 
