@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/fake_snapshots.h"
 #include "fs/store/name.h"
+#include "tests/unit/fake_snapshots.h"
 #include "tests/unit/temporary.h"
 
 static struct store store;
