@@ -10,6 +10,7 @@ so does every report of a sanitizer, from any process.
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -202,7 +203,8 @@ class Mount:
         self.log_path = self.sandbox.root / f"log{len(self.sandbox.mounts)}"
         command = [self.sandbox.binary, "mount", volume.backing, path, *arguments]
         command += ["-o", ",".join(options)] if options else []
-        before = self._mounts_here()
+        # A dead mount is replaced, and the kernel may give its number to the new one.
+        before = set() if self._is_dead() else self._mounts_here()
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen([*command, *([] if daemon else ["-f"])], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env={**self.sandbox.environment, **(env or {})})
@@ -224,7 +226,7 @@ class Mount:
         if daemon and code is None:
             return None
         new = self._mounts_here() - before
-        if new:
+        if new and not self._is_dead():
             os.statvfs(self.path)
             return max(new)
         assert code is None, f"the mount command ended, {self.path} is not mounted"
@@ -233,6 +235,13 @@ class Mount:
     def _mounts_here(self):
         # The kernel gives the number of a mount that is gone to another: only with its place it is ours.
         return {number for number, entry in mount_table().items() if entry == (str(self.path), MOUNT_TYPE)}
+
+    def _is_dead(self):
+        try:
+            os.stat(self.path)
+        except OSError as error:
+            return error.errno == errno.ENOTCONN
+        return False
 
     def is_mounted(self):
         return self.id in self._mounts_here()
