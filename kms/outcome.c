@@ -134,6 +134,16 @@ int outcome_fail(const struct outcome *table, const struct request_name *name,
 	return outcome->errno_code;
 }
 
+void outcome_note(const struct request_name *name, const struct http_reply *reply,
+		  struct kms_error *reterr)
+{
+	if (!reterr)
+		return;
+	(void)snprintf(reterr->operation, sizeof(reterr->operation), "%s", name->operation);
+	reterr->request_id[0] = 0;
+	add_reply(reply, reterr);
+}
+
 int outcome_malformed(const struct request_name *name, const struct http_reply *reply,
 		      const char *what, struct kms_error *reterr)
 {

@@ -52,6 +52,10 @@ MUST_CHECK int outcome_fail(const struct outcome *table, const struct request_na
 			    const struct refusal *refusal, const struct http_reply *reply,
 			    struct kms_error *reterr);
 
+/* Leave in *RETERR (may be NULL) what the audit log wants to know of a request that succeeded. */
+void outcome_note(const struct request_name *name, const struct http_reply *reply,
+		  struct kms_error *reterr);
+
 /* A reply that cannot be read, or that does not fit its request: -EPROTO, worth another attempt. */
 MUST_CHECK int outcome_malformed(const struct request_name *name, const struct http_reply *reply,
 				 const char *what, struct kms_error *reterr);

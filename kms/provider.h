@@ -23,6 +23,9 @@
 /* A slot secret: SLOT_SECRET_SIZE random bytes in secret memory, kms/crypto/secret.h. */
 struct secret;
 
+/* kms/text.h */
+struct text;
+
 /* One setting of a [key "NAME"] section, or of the environment. */
 struct kms_setting {
 	const char *name;
@@ -90,6 +93,7 @@ struct kms_key_info {
  *   owns       would this KEK be asked to unwrap SLOT?  Compares canonical ids and hosts; no network.
  *              A slot that no opened KEK owns is shown, never called
  *   close      accepts what open returned; waits for nothing
+ *   policy     what the service must grant to this host, in its own language; NULL: it has no policies
  */
 struct kms_provider {
 	const char *name;
@@ -109,6 +113,8 @@ struct kms_provider {
 		     const struct slot *slot, struct kms_error *reterr);
 	bool (*owns)(void *state, const struct slot *slot);
 	void (*close)(void *state);
+	int (*policy)(const struct kms_config *config, bool is_write_only, struct text *text,
+		      struct kms_error *reterr);
 };
 
 /* Every provider that is built in, NULL-terminated; one line each in kms/provider.c. */

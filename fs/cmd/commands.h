@@ -38,6 +38,7 @@ extern const struct option_spec options_snapshot_list[];
 extern const struct option_spec options_snapshot_create[];
 extern const struct option_spec options_keys_list[];
 extern const struct option_spec options_keys_test[];
+extern const struct option_spec options_keys_test[];
 extern const struct option_spec options_keyring_init[];
 extern const struct option_spec options_keyring_delete[];
 extern const struct option_spec options_config_show[];

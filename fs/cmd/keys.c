@@ -8,12 +8,18 @@
 #include "fs/cmd/human.h"
 #include "fs/cmd/key_rows.h"
 #include "fs/cmd/key_uri.h"
+#include "fs/cmd/keys_policy.h"
 #include "fs/cmd/table.h"
 
 #define PROBE_TIMEOUT_MS 30000
 
 const struct option_spec options_keys_list[] = {
 	{ "live", 0, NULL, "ask the key services now" },
+	{ NULL, 0, NULL, NULL },
+};
+
+const struct option_spec options_keys_test[] = {
+	{ "print-policy", 0, NULL, "print the smallest policy that this host needs; ask nobody" },
 	{ NULL, 0, NULL, NULL },
 };
 
@@ -237,6 +243,12 @@ int cmd_keys_test(struct invocation *invocation)
 	r = open_for_keys(&session, NULL);
 	if (r == 0)
 		r = find_key(&session, operand(invocation, 0), &rows, &row);
+	if (r == 0 && option_is_set(invocation, "print-policy")) {
+		r = keys_print_policy(&session, row.uri);
+		key_rows_free(&rows);
+		session_close(&session);
+		return r;
+	}
 	if (r == 0)
 		let_mounts_probe(&session);
 	if (r == 0) {

@@ -314,4 +314,5 @@ const struct kms_provider provider_azure = {
 	.describe = azure_describe,
 	.owns = azure_owns,
 	.close = azure_close,
+	.policy = azure_policy,
 };

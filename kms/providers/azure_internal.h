@@ -82,4 +82,8 @@ MUST_CHECK int azure_request(struct azure *azure, const struct kms_call *call,
 			     const struct text *body, struct http_reply *reply,
 			     struct kms_error *reterr);
 
+/* What the service must grant. */
+MUST_CHECK int azure_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+			    struct kms_error *reterr);
+
 #endif

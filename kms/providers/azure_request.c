@@ -98,8 +98,10 @@ int azure_request(struct azure *azure, const struct kms_call *call, const struct
 			r = send_request(azure, call, token, path, body, reply, reterr);
 		if (r < 0)
 			return r;
-		if (reply->status == 200)
+		if (reply->status == 200) {
+			outcome_note(name, reply, reterr);
 			return 0;
+		}
 		if (reply->status != 401)
 			return azure_fail(name, reply, reterr);
 		azure_identity_reject(azure->identity, token);

@@ -328,4 +328,5 @@ const struct kms_provider provider_gcp = {
 	.probe = gcp_probe,
 	.owns = gcp_owns,
 	.close = gcp_close,
+	.policy = gcp_policy,
 };

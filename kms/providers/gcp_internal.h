@@ -74,4 +74,8 @@ MUST_CHECK int gcp_request(struct gcp *gcp, const struct kms_call *call,
 			   const struct text *body, struct http_reply *reply,
 			   struct kms_error *reterr);
 
+/* What the service must grant. */
+MUST_CHECK int gcp_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+			  struct kms_error *reterr);
+
 #endif

@@ -57,8 +57,10 @@ int gcp_request(struct gcp *gcp, const struct kms_call *call, const struct reque
 			r = send_request(gcp, call, token, path, body, reply, reterr);
 		if (r < 0)
 			return r;
-		if (reply->status == 200)
+		if (reply->status == 200) {
+			outcome_note(name, reply, reterr);
 			return 0;
+		}
 		if (reply->status != 401)
 			return gcp_fail(name, reply, reterr);
 		gcp_identity_reject(gcp->identity, token);

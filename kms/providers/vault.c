@@ -344,4 +344,5 @@ const struct kms_provider provider_vault = {
 	.describe = vault_describe,
 	.owns = vault_owns,
 	.close = vault_close,
+	.policy = vault_policy,
 };

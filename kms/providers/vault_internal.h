@@ -69,6 +69,9 @@ MUST_CHECK int vault_decode_key(struct bytes body, struct vault_key *ret_key);
 /* Reply of capabilities-self: may the path be created?  -EBADMSG. */
 MUST_CHECK int vault_decode_capabilities(struct bytes body, bool *ret_may_create);
 
+/* request_id of a reply; empty: none. */
+void vault_decode_request_id(struct bytes body, char *id, size_t size);
+
 /* A refusal into the error. */
 MUST_CHECK int vault_fail(const struct request_name *name, const struct http_reply *reply,
 			  struct kms_error *reterr);
@@ -99,5 +102,9 @@ MUST_CHECK int vault_read_key(struct vault *vault, const struct kms_call *call,
 
 /* MOUNT/KEY, for messages and paths. */
 void vault_format_path(const struct vault *vault, const char *operation, char *path, size_t size);
+
+/* What the service must grant. */
+MUST_CHECK int vault_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+			    struct kms_error *reterr);
 
 #endif

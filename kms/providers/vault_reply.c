@@ -102,6 +102,15 @@ int vault_fail(const struct request_name *name, const struct http_reply *reply,
 	return outcome_fail(outcomes, name, &refusal, reply, reterr);
 }
 
+void vault_decode_request_id(struct bytes body, char *id, size_t size)
+{
+	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
+
+	id[0] = 0;
+	if (json_reader_parse(body, &root) == 0)
+		(void)!json_reader_copy_text(root, "request_id", id, size);
+}
+
 int64_t vault_ciphertext_version(struct bytes ciphertext)
 {
 	static const char prefix[] = "vault:v";

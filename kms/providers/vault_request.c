@@ -51,6 +51,17 @@ static bool same_token(const struct secret *a, const struct secret *b)
 	       secret_equal(secret_bytes(a).data, secret_bytes(b).data, secret_bytes(a).size);
 }
 
+/* The server gives the id of a request inside its reply. */
+static int note(const struct request_name *name, const struct http_reply *reply,
+		struct kms_error *reterr)
+{
+	outcome_note(name, reply, reterr);
+	if (reterr)
+		vault_decode_request_id((struct bytes){ (const uint8_t *)reply->body, reply->size },
+					reterr->request_id, sizeof(reterr->request_id));
+	return 0;
+}
+
 /* The server says "permission denied" both to a token that has ended and to a policy that forbids. */
 int vault_request(struct vault *vault, const struct kms_call *call, const struct request_name *name,
 		  const char *path, const struct text *body, struct http_reply *reply,
@@ -63,8 +74,10 @@ int vault_request(struct vault *vault, const struct kms_call *call, const struct
 	r = vault_login_token(vault->login, call, &first, reterr);
 	if (r == 0)
 		r = send_request(vault, call, first, path, body, reply, reterr);
-	if (r < 0 || reply->status == 200)
+	if (r < 0)
 		return r;
+	if (reply->status == 200)
+		return note(name, reply, reterr);
 	if (reply->status != 403)
 		return vault_fail(name, reply, reterr);
 	vault_login_reject(vault->login, first);
@@ -76,9 +89,9 @@ int vault_request(struct vault *vault, const struct kms_call *call, const struct
 	http_reply_free(reply);
 	*reply = (struct http_reply){ 0 };
 	r = send_request(vault, call, second, path, body, reply, reterr);
-	if (r < 0 || reply->status == 200)
+	if (r < 0)
 		return r;
-	return vault_fail(name, reply, reterr);
+	return reply->status == 200 ? note(name, reply, reterr) : vault_fail(name, reply, reterr);
 }
 
 int vault_read_key(struct vault *vault, const struct kms_call *call, struct vault_key *ret_key,

@@ -2,6 +2,7 @@
 """Volumes under keys of Azure, Google Cloud and Vault, end to end, against our own fakes of those services."""
 
 import contextlib
+import json
 import os
 
 import pytest
@@ -111,3 +112,19 @@ def test_a_disabled_key_refuses_the_mount_and_comes_back(sandbox, service):
     mount = volume.mount("ro", "snapshot=2026-11-24")
     assert sorted(read_tree(mount.path).values()) == sorted(tree.values())
     mount.umount()
+
+
+@pytest.mark.parametrize("uri, makes, opens", [
+    ("azurekv://v/keys/k1", "vaults/keys/wrap/action", "vaults/keys/unwrap/action"),
+    ("azurekv://h.managedhsm.azure.net/keys/k1?alg=A256KW", "managedHsm/keys/wrap/action",
+     "managedHsm/keys/unwrap/action"),
+    (f"gcpkms://{KEY}", "useToEncrypt", "useToDecrypt"),
+    ("vault://h:8200/transit/k1", "transit/encrypt/k1", "transit/decrypt/k1")])
+def test_printed_policies_fit_the_role_of_the_host(sandbox, uri, makes, opens):
+    text = sandbox.run("keys", "test", uri, "--print-policy").stdout
+    assert makes in text and opens in text
+    if uri.startswith("azurekv"):
+        assert json.loads(text)
+    sandbox.configure("[global]\nrole = write-only\n")
+    text = sandbox.run("keys", "test", uri, "--print-policy").stdout
+    assert makes in text and opens not in text and "create" not in text
