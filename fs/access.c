@@ -458,6 +458,35 @@ int access_expected(struct access *access, struct volume_record *ret_record, uns
 	return 0;
 }
 
+/*
+ * The default key that this host has pinned, be it by `volume trust` or from a trusted writer, may be
+ * contacted.  Where it cannot be used here the message comes from whoever needs it.
+ */
+static void add_pinned_key(struct access *access, const struct uuid *volume)
+{
+	struct volume_pin pin = { 0 };
+	struct kms_error ignored;
+
+	if (trust_volume_pin(access->trust, volume, &pin) < 0)
+		return;
+	if (pin.record.default_key[0] != '\0')
+		(void)!access_add_key(access->config, access->kms, pin.record.default_key,
+				      &ignored);
+	volume_pin_free(&pin);
+}
+
+/* Before the volume is opened, because data keys are made ahead from then on. */
+static void add_key_pinned_before(struct access *access)
+{
+	struct store_description description = { 0 };
+	struct store_error ignored = { 0 };
+
+	if (store_describe(access->backing_fd, access->trust, &description, &ignored) < 0)
+		return;
+	add_pinned_key(access, &description.record.volume);
+	volume_record_free(&description.record);
+}
+
 int access_open_store(struct access *access, const struct store_options *options,
 		      struct store **ret_store, struct store_error *reterr)
 {
@@ -476,7 +505,11 @@ int access_open_store(struct access *access, const struct store_options *options
 		complete.default_key = (fields & VOLUME_FIELD_DEFAULT_KEY) != 0
 					       ? expected.default_key
 					       : NULL;
+		add_key_pinned_before(access);
 		r = store_open(access->backing_fd, &complete, ret_store, reterr);
+		/* Opening pins what a trusted writer has signed. */
+		if (r == 0)
+			add_pinned_key(access, &store_volume(*ret_store)->volume);
 	}
 	volume_record_free(&expected);
 	return r;

@@ -77,7 +77,7 @@ MUST_CHECK int access_open_backing(struct access *access, const char *path,
 
 /*
  * Lock secret memory and allow KEKs: those of the [key] sections, of `key` and `alternate_key`, of
- * --key, those once given on this host, the pinned default of the volume, and the keyring.
+ * --key, those once given on this host, and the keyring.
  */
 MUST_CHECK int access_open_kms(struct access *access, struct store_error *reterr);
 
@@ -106,7 +106,8 @@ MUST_CHECK int access_expected(struct access *access, struct volume_record *ret_
 			       unsigned *ret_fields, struct store_error *reterr);
 
 /*
- * Open the volume at access->backing with what the configuration says about it.
+ * Open the volume at access->backing with what the configuration says about it, and allow the
+ * default KEK that is pinned for it.
  *
  *   options   access, can_block, spare_keys, report and its argument, replaces_lease; the rest is
  *             filled here
