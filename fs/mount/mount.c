@@ -20,15 +20,13 @@
 #include "fs/mount/ops.h"
 #include "fs/mount/root.h"
 #include "fs/mount/session.h"
+#include "meta/exit_code.h"
 
 #define EXPIRE_MS       250
 #define IDLE_MS         2000
 #define IDLE_BUFFERS    12
 #define SEALING_DEFAULT 4
 #define SEALING_MAX     16
-#define EXIT_FAILED     1
-#define EXIT_USAGE      2
-#define EXIT_STORAGE    14
 
 static int fail(struct store_error *reterr, int code, int exit_code, const char *what)
 {

@@ -11,14 +11,7 @@
 #include <unistd.h>
 
 #include "fs/store/snapshot.h"
-
-#define EXIT_FAILED       1
-#define EXIT_KEY_DISABLED 12
-#define EXIT_UNREACHABLE  13
-#define EXIT_KEY_DELETED  17
-#define EXIT_KEY_DENIED   18
-#define EXIT_CREDENTIALS  19
-#define EXIT_NOT_SEALED   20
+#include "meta/exit_code.h"
 
 struct search {
 	const char *wanted;
