@@ -166,7 +166,8 @@ int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info
 	r = kms_create_dek(kms, &request, &record, &made, reterr);
 	if (r < 0)
 		return r;
-	*ret_info = (struct kms_key_info){ .state = KEY_STATE_ENABLED };
+	*ret_info = (struct kms_key_info){ .state = KEY_STATE_ENABLED,
+					   .notice = kms_access_notice(&record.slots[0]) };
 	memcpy(ret_info->key_id, record.slots[0].key_id, sizeof(ret_info->key_id));
 	record.generation = 1;
 	r = kms_authenticate_record(made, &record);

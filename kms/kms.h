@@ -52,6 +52,9 @@ MUST_CHECK int kms_describe(struct kms *kms, const char *uri, struct kms_key_inf
 MUST_CHECK int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info,
 			    struct kms_error *reterr);
 
+/* A notice about the credentials that wrote a slot (static user keys where roles are better), or NULL.  A constant. */
+const char *kms_access_notice(const struct slot *slot);
+
 /*
  * What a new DEK is for and who may open it.  Borrowed for the call, copied by those who keep it.
  *

@@ -75,6 +75,7 @@ struct kms_key_info {
 	int64_t created_s;
 	int64_t next_rotation_s;
 	int64_t deletion_s;
+	const char *notice; /* kms_access_notice(), from kms_test_key() only */
 };
 
 /*

@@ -10,6 +10,7 @@
 #include "kms/json_reader.h"
 #include "kms/providers/aws_error.h"
 #include "kms/providers/aws_uri.h"
+#include "kms/text.h"
 
 /* One KEK. */
 struct aws {
@@ -23,6 +24,13 @@ struct aws {
 	struct aws_arn
 		resolved; /* of an alias or a bare id, once an answer named it; resource empty before */
 };
+
+/* Members of struct kms_provider; the state is a struct aws. */
+MUST_CHECK int aws_open(const struct kms_config *config, void **ret_state,
+			struct kms_error *reterr);
+void aws_close(void *state);
+MUST_CHECK int aws_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+			  struct kms_error *reterr);
 
 /*
  * Send BODY, read the answer.  Refused credentials are refreshed once.

@@ -158,8 +158,14 @@ def test_describe(aws, key, probe):
 
 
 def test_whole_core_with_one_key(probe, aws):
-    assert probe.ok("test")["key_state"] == "enabled"
+    reply = probe.ok("test")
+    assert reply["key_state"] == "enabled" and "prefer a role" in reply["notice"]
     assert aws.counts == {"GenerateDataKey": 1, "Decrypt": 1}
+
+
+def test_no_notice_for_roles(aws, key):
+    with KmsProbe(uri_of(key), environment(aws, aws.add_session("arn:aws:iam::1:role/x"))) as probe:
+        assert probe.ok("test")["notice"] == ""
 
 
 @pytest.mark.parametrize("uri", [

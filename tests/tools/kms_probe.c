@@ -87,6 +87,7 @@ static void show_info(struct probe *probe, const struct kms_key_info *info)
 	json_text_number(probe->json, "created_s", info->created_s);
 	json_text_number(probe->json, "next_rotation_s", info->next_rotation_s);
 	json_text_number(probe->json, "deletion_s", info->deletion_s);
+	json_text_string(probe->json, "notice", info->notice ? info->notice : "");
 }
 
 static void show_error(struct probe *probe, int code, const struct kms_error *error)
