@@ -67,11 +67,12 @@ bad:
 bool gcp_is_version_of(const char *version, const char *key)
 {
 	size_t len = strlen(key);
-	const char *number = version + len + sizeof(GCP_VERSIONS) - 1;
 
-	return !strncmp(version, key, len) &&
-	       !strncmp(version + len, GCP_VERSIONS, sizeof(GCP_VERSIONS) - 1) && *number &&
-	       number[strspn(number, "0123456789")] == 0;
+	if (strncmp(version, key, len) != 0 ||
+	    strncmp(version + len, GCP_VERSIONS, sizeof(GCP_VERSIONS) - 1) != 0)
+		return false;
+	version += len + sizeof(GCP_VERSIONS) - 1;
+	return *version && version[strspn(version, "0123456789")] == 0;
 }
 
 static int open_parts(struct gcp *gcp, const struct kms_config *config, struct kms_error *reterr)
