@@ -149,6 +149,11 @@ class FakeAws(Fake):
         self.roles[role.arn] = role
         return role
 
+    @property
+    def tokens(self):
+        """Everything that must not be found anywhere."""
+        return [word for one in self.identities.values() for word in (one.secret, one.token) if word]
+
     def deny(self, operation=None, principal=None):
         self.denied.add((principal, operation))
 

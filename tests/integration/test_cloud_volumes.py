@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes under keys of Azure, Google Cloud and Vault, end to end, against our own fakes of those services."""
+"""Volumes under keys of AWS, Azure, Google Cloud and Vault, end to end, against our own fakes of those services."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from fakes.fake_aws import FakeAws
 from fakes.fake_azure import CLIENT, SECRET, TENANT, VAULT, FakeAzure
 from fakes.fake_gcp import KEY, FakeGcp
 from fakes.fake_vault import ROLE_ID, SECRET_ID, FakeVault
@@ -23,6 +24,17 @@ class Service:
     def section(self):
         lines = [f"{name} = {value}" for name, value in {"uri": self.uri, **self.settings}.items()]
         return "\n".join(['[key "customer"]', *lines, ""])
+
+
+@contextlib.contextmanager
+def aws(authority, directory):
+    with FakeAws(authority) as fake:
+        key, user, role = fake.add_key("backup"), fake.add_user(), fake.add_role("backup", external_id="x-1")
+        yield Service(fake, f"awskms:///{key.arn}", {
+            "endpoint": fake.url, "sts_endpoint": fake.url, "ca_file": fake.ca_file,
+            "access_key_id": user.access_key_id, "role_arn": role.arn, "external_id": "x-1",
+            "secret_access_key_file": write_secret(directory / "aws-secret", user.secret)},
+            key.arn, lambda: setattr(key, "state", "Disabled"), lambda: setattr(key, "state", "Enabled"), "Decrypt")
 
 
 @contextlib.contextmanager
@@ -55,7 +67,7 @@ def vault(authority, directory):
             lambda: fake.keys["transit/k1"].update(soft_deleted=False), "decrypt")
 
 
-@pytest.fixture(params=[azure, gcp, vault], ids=lambda service: service.__name__)
+@pytest.fixture(params=[aws, azure, gcp, vault], ids=lambda service: service.__name__)
 def service(request, authority, tmp_path):
     with request.param(authority, tmp_path) as made:
         yield made
@@ -115,6 +127,7 @@ def test_a_disabled_key_refuses_the_mount_and_comes_back(sandbox, service):
 
 
 @pytest.mark.parametrize("uri, makes, opens", [
+    ("awskms:///alias/k1?region=eu-west-1", "kms:GenerateDataKey", "kms:Decrypt"),
     ("azurekv://v/keys/k1", "vaults/keys/wrap/action", "vaults/keys/unwrap/action"),
     ("azurekv://h.managedhsm.azure.net/keys/k1?alg=A256KW", "managedHsm/keys/wrap/action",
      "managedHsm/keys/unwrap/action"),
@@ -123,7 +136,7 @@ def test_a_disabled_key_refuses_the_mount_and_comes_back(sandbox, service):
 def test_printed_policies_fit_the_role_of_the_host(sandbox, uri, makes, opens):
     text = sandbox.run("keys", "test", uri, "--print-policy").stdout
     assert makes in text and opens in text
-    if uri.startswith("azurekv"):
+    if uri.startswith(("azurekv", "awskms")):
         assert json.loads(text)
     sandbox.configure("[global]\nrole = write-only\n")
     text = sandbox.run("keys", "test", uri, "--print-policy").stdout
