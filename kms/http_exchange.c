@@ -382,10 +382,10 @@ static int exchange(struct transfer *transfer, CURLM *multi, const struct kms_ca
 	if (!grow(&transfer->body, "", 0) || !grow(&transfer->reply_headers, "", 0))
 		return kms_fail(reterr, -ENOMEM, KEY_STATE_UNKNOWN, "out of memory");
 	http_reply_free(reply);
-	*reply = (struct http_reply){ .status = (int)status,
-				      .body = TAKE(transfer->body.data),
-				      .size = transfer->body.size,
-				      .headers = TAKE(transfer->reply_headers.data) };
+	reply->status = (int)status;
+	reply->size = transfer->body.size;
+	reply->body = TAKE(transfer->body.data);
+	reply->headers = TAKE(transfer->reply_headers.data);
 	return 0;
 }
 
@@ -403,8 +403,8 @@ int http_exchange(struct http *http, const struct kms_call *call,
 {
 	struct transfer transfer = { .http = http,
 				     .request = request,
-				     .body.max = HTTP_REPLY_MAX,
-				     .reply_headers.max = HEADER_BYTES_MAX };
+				     .body = { .max = HTTP_REPLY_MAX },
+				     .reply_headers = { .max = HEADER_BYTES_MAX } };
 	struct http_connection *connection;
 	int64_t wait_ms = left_ms(call);
 	int r;

@@ -37,7 +37,7 @@ __attribute__((format(printf, 3, 4))) static int fail_answer(struct kms_error *r
 							     const char *format, ...)
 {
 	enum key_state state = code == -EPROTO ? KEY_STATE_UNREACHABLE : KEY_STATE_UNKNOWN;
-	struct kms_error error = { 0 };
+	struct kms_error error;
 	va_list arguments;
 
 	if (!reterr)

@@ -43,7 +43,7 @@ struct probe {
 	struct wrap_context context;
 	uint32_t timeout_ms;
 	struct slot slot;
-	struct json_text *json;
+	struct json_text json;
 };
 
 static void show_secret(struct probe *probe, const struct secret *secret)
@@ -54,7 +54,7 @@ static void show_secret(struct probe *probe, const struct secret *secret)
 	if (sha256(secret_bytes(secret), digest) < 0)
 		exit(1);
 	hex_encode((struct bytes){ digest, sizeof(digest) }, text);
-	json_text_string(probe->json, "secret_sha256", text);
+	json_text_string(&probe->json, "secret_sha256", text);
 }
 
 static void show_slot(struct probe *probe)
@@ -63,47 +63,47 @@ static void show_slot(struct probe *probe)
 	const struct slot *slot = &probe->slot;
 
 	hex_encode((struct bytes){ slot->wrapped, slot->wrapped_size }, wrapped);
-	json_text_string(probe->json, "provider", slot->provider);
-	json_text_string(probe->json, "key_id", slot->key_id);
-	json_text_string(probe->json, "key_alias", slot->key_alias);
-	json_text_string(probe->json, "wrapped", wrapped);
-	json_text_open(probe->json, "access");
+	json_text_string(&probe->json, "provider", slot->provider);
+	json_text_string(&probe->json, "key_id", slot->key_id);
+	json_text_string(&probe->json, "key_alias", slot->key_alias);
+	json_text_string(&probe->json, "wrapped", wrapped);
+	json_text_open(&probe->json, "access");
 	for (size_t i = 0; i < slot->access.count; i++)
-		json_text_string(probe->json, slot->access.pairs[i].name,
+		json_text_string(&probe->json, slot->access.pairs[i].name,
 				 slot->access.pairs[i].value);
-	json_text_close(probe->json);
-	json_text_open(probe->json, "parameters");
+	json_text_close(&probe->json);
+	json_text_open(&probe->json, "parameters");
 	for (size_t i = 0; i < slot->parameters.count; i++)
-		json_text_string(probe->json, slot->parameters.pairs[i].name,
+		json_text_string(&probe->json, slot->parameters.pairs[i].name,
 				 slot->parameters.pairs[i].value);
-	json_text_close(probe->json);
+	json_text_close(&probe->json);
 }
 
 static void show_info(struct probe *probe, const struct kms_key_info *info)
 {
-	json_text_string(probe->json, "key_id", info->key_id);
-	json_text_string(probe->json, "key_state", key_state_name(info->state));
-	json_text_string(probe->json, "version", info->version);
-	json_text_number(probe->json, "created_s", info->created_s);
-	json_text_number(probe->json, "next_rotation_s", info->next_rotation_s);
-	json_text_number(probe->json, "deletion_s", info->deletion_s);
-	json_text_string(probe->json, "notice", info->notice ? info->notice : "");
+	json_text_string(&probe->json, "key_id", info->key_id);
+	json_text_string(&probe->json, "key_state", key_state_name(info->state));
+	json_text_string(&probe->json, "version", info->version);
+	json_text_number(&probe->json, "created_s", info->created_s);
+	json_text_number(&probe->json, "next_rotation_s", info->next_rotation_s);
+	json_text_number(&probe->json, "deletion_s", info->deletion_s);
+	json_text_string(&probe->json, "notice", info->notice ? info->notice : "");
 }
 
 static void show_error(struct probe *probe, int code, const struct kms_error *error)
 {
-	json_text_number(probe->json, "code", code);
-	json_text_string(probe->json, "errno", code < 0 ? strerrorname_np(-code) : "");
-	json_text_string(probe->json, "request_id", error->request_id);
-	json_text_string(probe->json, "operation", error->operation);
-	json_text_number(probe->json, "http_status", error->http_status);
+	json_text_number(&probe->json, "code", code);
+	json_text_string(&probe->json, "errno", code < 0 ? strerrorname_np(-code) : "");
+	json_text_string(&probe->json, "request_id", error->request_id);
+	json_text_string(&probe->json, "operation", error->operation);
+	json_text_number(&probe->json, "http_status", error->http_status);
 	if (code >= 0)
 		return;
-	json_text_string(probe->json, "state", key_state_name(error->state));
-	json_text_bool(probe->json, "is_retryable", error->is_retryable);
-	json_text_string(probe->json, "service_code", error->service_code);
-	json_text_string(probe->json, "text", error->text);
-	json_text_string(probe->json, "advice", error->advice);
+	json_text_string(&probe->json, "state", key_state_name(error->state));
+	json_text_bool(&probe->json, "is_retryable", error->is_retryable);
+	json_text_string(&probe->json, "service_code", error->service_code);
+	json_text_string(&probe->json, "text", error->text);
+	json_text_string(&probe->json, "advice", error->advice);
 }
 
 static int do_wrap(struct probe *probe, const struct kms_call *call, struct kms_error *error)
@@ -172,7 +172,7 @@ static int do_owns(struct probe *probe, const struct kms_call *call, struct kms_
 {
 	(void)call;
 	(void)error;
-	json_text_bool(probe->json, "owns", probe->provider->owns(probe->state, &probe->slot));
+	json_text_bool(&probe->json, "owns", probe->provider->owns(probe->state, &probe->slot));
 	return 0;
 }
 
@@ -232,15 +232,15 @@ static void show_metrics(struct probe *probe)
 	struct kms_metric metrics[64];
 	size_t count = kms_metrics(probe->kms, metrics, ARRAY_SIZE(metrics));
 
-	json_text_open(probe->json, "metrics");
+	json_text_open(&probe->json, "metrics");
 	for (size_t i = 0; i < count && i < ARRAY_SIZE(metrics); i++) {
 		char name[128];
 
 		(void)snprintf(name, sizeof(name), "%s %s %s", metrics[i].provider,
 			       metrics[i].operation, metrics[i].outcome);
-		json_text_number(probe->json, name, (int64_t)metrics[i].count);
+		json_text_number(&probe->json, name, (int64_t)metrics[i].count);
 	}
-	json_text_close(probe->json);
+	json_text_close(&probe->json);
 }
 
 static void run_create(struct probe *probe, int count)
@@ -253,7 +253,7 @@ static void run_create(struct probe *probe, int count)
 			exit(1);
 	for (int i = 0; i < CREATE_THREADS; i++)
 		pthread_join(threads[i], NULL);
-	json_text_number(probe->json, "failed", creation.failed);
+	json_text_number(&probe->json, "failed", creation.failed);
 	show_metrics(probe);
 }
 
@@ -302,34 +302,37 @@ static void run_command(struct probe *probe, const char *name)
 			r = commands[i].run(probe, &retry.call, &error);
 		} while (r < 0 && retry_again(&retry, &error));
 	}
-	json_text_number(probe->json, "attempts", attempts);
+	json_text_number(&probe->json, "attempts", attempts);
 	show_error(probe, r, &error);
+}
+
+static int number(const char *text)
+{
+	return (int)strtol(text, NULL, 10);
 }
 
 static void run_line(struct probe *probe, char *line)
 {
 	static char buffer[200000];
-	struct json_text json;
 	char *argument = line;
 	const char *name;
 	struct bytes text;
 
 	line[strcspn(line, "\n")] = 0;
 	name = strsep(&argument, " ");
-	json_text_begin(&json, buffer, sizeof(buffer));
-	probe->json = &json;
+	json_text_begin(&probe->json, buffer, sizeof(buffer));
 	if (!strcmp(name, "context") && argument) {
-		probe->context.snapshot.bytes[0] = (uint8_t)atoi(argument);
+		probe->context.snapshot.bytes[0] = (uint8_t)number(argument);
 	} else if (!strcmp(name, "timeout") && argument) {
-		probe->timeout_ms = (uint32_t)atoi(argument);
+		probe->timeout_ms = (uint32_t)number(argument);
 	} else if (!strcmp(name, "create") && argument) {
-		run_create(probe, atoi(argument));
+		run_create(probe, number(argument));
 	} else {
 		if (argument)
 			read_slot(probe, argument);
 		run_command(probe, name);
 	}
-	text = json_text_end(&json);
+	text = json_text_end(&probe->json);
 	printf("%.*s\n", (int)text.size, (const char *)text.data);
 	fflush(stdout);
 }
@@ -367,16 +370,14 @@ int main(int argc, char **argv)
 	struct probe probe = { .timeout_ms = 10000 };
 	struct kms_error error = { 0 };
 	char buffer[4096];
-	struct json_text json;
 	int r;
 
 	if (argc < 2)
 		return 2;
 	r = open_probe(&probe, argc, argv, &error);
-	json_text_begin(&json, buffer, sizeof(buffer));
-	probe.json = &json;
+	json_text_begin(&probe.json, buffer, sizeof(buffer));
 	show_error(&probe, r, &error);
-	printf("%.*s\n", (int)json_text_end(&json).size, buffer);
+	printf("%.*s\n", (int)json_text_end(&probe.json).size, buffer);
 	fflush(stdout);
 	while (r == 0 && fgets(line, sizeof(line), stdin))
 		run_line(&probe, line);

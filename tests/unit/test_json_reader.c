@@ -35,8 +35,7 @@ static void json_reader_refuses_what_is_not_one_object(void **state)
 		"<html></html>",
 		"{\"a\":\"\xff\"}",
 		"{\"a\":\"unterminated",
-		"{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":"
-		"{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}}}}}}}}}",
+		"{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}}}}}}}}",
 	};
 	struct json_reader *reader = NULL;
 
