@@ -31,8 +31,8 @@ struct file_history {
 };
 
 /* Create NAME's backing file exclusively: header, empty last block, index attribute.  -EEXIST, -EAGAIN. */
-MUST_CHECK int file_create(const struct place *parent, const char *name, mode_t mode, struct backing_name *ret_backing,
-			   struct file **ret_file);
+MUST_CHECK int file_create(const struct place *parent, const char *name, mode_t mode,
+			   struct backing_name *ret_backing, struct file **ret_file);
 
 /*
  * Open a backing file.  FILE_WRITE needs a trusted, unsealed DEK (-EACCES, -EROFS).
@@ -41,12 +41,12 @@ MUST_CHECK int file_create(const struct place *parent, const char *name, mode_t 
  */
 struct file_open_options {
 	enum file_access access;
-	bool is_truncating;            /* O_TRUNC: an unterminated file is accepted, content replaced */
+	bool is_truncating; /* O_TRUNC: an unterminated file is accepted, content replaced */
 	const struct file_history *history;
 	const struct stat *expected;
 };
-MUST_CHECK int file_open(const struct place *parent, const char *backing, const struct file_open_options *options,
-			 struct file **ret_file);
+MUST_CHECK int file_open(const struct place *parent, const char *backing,
+			 const struct file_open_options *options, struct file **ret_file);
 
 /*
  * An open file has got another backing path below the root: it, or a directory above it, was renamed.  What is journaled from
@@ -55,12 +55,13 @@ MUST_CHECK int file_open(const struct place *parent, const char *backing, const 
 MUST_CHECK int file_moved(struct file *file, const char *path);
 
 /* Raise a FILE_READ file to FILE_WRITE (reopens below, same inode). */
-MUST_CHECK int file_make_writable(const struct place *parent, const char *backing, struct file *file);
+MUST_CHECK int file_make_writable(const struct place *parent, const char *backing,
+				  struct file *file);
 
 /* Everything written by earlier calls reaches the backing filesystem (journal batch included).  Keeps the file open. */
 MUST_CHECK int file_flush(struct file *file);
 MUST_CHECK int file_sync(struct file *file, bool is_data_only);
-int file_close(struct file *file, struct file_history *ret_history);   /* flushes; accepts NULL */
+int file_close(struct file *file, struct file_history *ret_history); /* flushes; accepts NULL */
 
 MUST_CHECK ssize_t file_read(struct file *file, uint8_t *buffer, size_t size, uint64_t offset);
 MUST_CHECK ssize_t file_write(struct file *file, const uint8_t *data, size_t size, uint64_t offset);
@@ -82,8 +83,8 @@ MUST_CHECK int files_flush_dek(struct store *store, const struct uuid *dek_id);
 MUST_CHECK int file_check_end(struct store *store, const struct dek *dek, int fd);
 
 uint64_t file_size(struct file *file);
-int file_fd(const struct file *file);                 /* the backing descriptor, for fstat, fchmod, futimens */
+int file_fd(const struct file *file); /* the backing descriptor, for fstat, fchmod, futimens */
 const struct uuid *file_dek_id(const struct file *file);
-const uint8_t *file_object_id(const struct file *file);   /* 16 bytes; NULL without encryption */
+const uint8_t *file_object_id(const struct file *file); /* 16 bytes; NULL without encryption */
 
 #endif

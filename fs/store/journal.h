@@ -24,19 +24,19 @@ struct journal_file;
 /* Identity of the file a change belongs to. */
 struct journal_identity {
 	struct uuid snapshot;
-	struct dek *dek;                 /* borrowed; the journal takes its own reference */
+	struct dek *dek; /* borrowed; the journal takes its own reference */
 	uint8_t object_id[16];
 	uint8_t content_id[24];
-	const char *path;                /* backing path below the root */
+	const char *path; /* backing path below the root */
 };
 
 struct journal_change {
-	uint64_t offset;                 /* backing offset */
-	struct bytes data;               /* sealed bytes; may be empty (a shrink to a hole) */
-	uint64_t result;                 /* backing size afterwards */
-	bool is_exact;                   /* cut to result */
-	bool has_header;                 /* data begins with a header, under the same DEK */
-	bool is_open;                    /* ends with an empty last block, behind which direct writes go on until
+	uint64_t offset;   /* backing offset */
+	struct bytes data; /* sealed bytes; may be empty (a shrink to a hole) */
+	uint64_t result;   /* backing size afterwards */
+	bool is_exact;     /* cut to result */
+	bool has_header;   /* data begins with a header, under the same DEK */
+	bool is_open;      /* ends with an empty last block, behind which direct writes go on until
 					  * journal_retire(); see FORMAT.md, section 10, flag `open` */
 };
 
@@ -46,8 +46,8 @@ MUST_CHECK int journal_create(struct store *store, struct journal **ret_journal)
 int journal_close(struct journal *journal);
 
 /* Begin journaling for a file open at FD (duplicated).  */
-MUST_CHECK int journal_file_open(struct journal *journal, const struct journal_identity *identity, int fd,
-				 struct journal_file **ret_file);
+MUST_CHECK int journal_file_open(struct journal *journal, const struct journal_identity *identity,
+				 int fd, struct journal_file **ret_file);
 
 /* Append one change; commits by itself when the batch is full (8 MiB).  -EIO etc. are sticky for the file. */
 MUST_CHECK int journal_append(struct journal_file *file, const struct journal_change *change);
@@ -91,8 +91,9 @@ MUST_CHECK int recovery_scan(struct store *store, struct recovery **ret_recovery
 MUST_CHECK int recovery_apply(struct recovery *recovery, struct dek *dek);
 /* Is there anything for a DEK?  Read-only: also once recovery_apply() has made it ready to be overlaid. */
 bool recovery_is_needed(const struct recovery *recovery, const struct uuid *dek_id);
-bool recovery_is_idle(const struct recovery *recovery);        /* nothing at all was left, or it is done with */
-size_t recovery_pending(const struct recovery *recovery);      /* records that wait for their DEK */
+bool recovery_is_idle(
+	const struct recovery *recovery); /* nothing at all was left, or it is done with */
+size_t recovery_pending(const struct recovery *recovery); /* records that wait for their DEK */
 /*
  * Read-only: bytes and size of a file as its records leave it.  CONTENT_ID: of the header in place, also when a record brings
  * another.  BACKING: the size in place, and whether the last block there verifies (decides about `open` records).
@@ -102,8 +103,9 @@ struct recovery_backing {
 	uint64_t size;
 	bool is_end_authentic;
 };
-bool recovery_overlay(struct recovery *recovery, const uint8_t object_id[static 16], const uint8_t content_id[static 24],
-		      const struct recovery_backing *backing, uint64_t offset, uint8_t *data, size_t size);
+bool recovery_overlay(struct recovery *recovery, const uint8_t object_id[static 16],
+		      const uint8_t content_id[static 24], const struct recovery_backing *backing,
+		      uint64_t offset, uint8_t *data, size_t size);
 uint64_t recovery_size(struct recovery *recovery, const uint8_t object_id[static 16],
 		       const uint8_t content_id[static 24], const struct recovery_backing *backing);
 void recovery_free(struct recovery *recovery);

@@ -5,7 +5,7 @@
 
 #include "fs/store/snapshot.h"
 
-#define BACKING_NAME_SIZE 256     /* with NUL */
+#define BACKING_NAME_SIZE 256 /* with NUL */
 
 /*
  *   snapshot   borrowed; the root snapshot above and at snapshot depth

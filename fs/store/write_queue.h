@@ -23,7 +23,7 @@ struct queued_write {
 };
 
 MUST_CHECK int write_queue_create(size_t limit, unsigned threads, struct write_queue **ret_queue);
-void write_queue_free(struct write_queue *queue);          /* drains */
+void write_queue_free(struct write_queue *queue); /* drains */
 
 /* Queue a write; blocks while the queue is full.  Returns the file's sticky error instead, if it has one. */
 MUST_CHECK int write_queue_submit(struct write_queue *queue, const struct queued_write *write);
