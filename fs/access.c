@@ -308,7 +308,7 @@ int access_open_store(struct access *access, const struct store_options *options
 	if (r == 0) {
 		complete.trust = access->trust;
 		complete.kms = access->kms;
-		complete.is_write_only = text_is(role, "write-only");
+		complete.is_write_only = role != NULL && strcmp(role, "write-only") == 0;
 		complete.expected = fields == 0 ? NULL : &expected;
 		complete.expected_fields = fields;
 		complete.default_key = (fields & VOLUME_FIELD_DEFAULT_KEY) != 0
