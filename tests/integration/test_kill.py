@@ -40,6 +40,7 @@ WRITER = textwrap.dedent("""
 """)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", ["append", "in-place", "small"])
 def test_acknowledged_writes_survive_a_killed_daemon(sandbox, mode):
     volume = sandbox.init()

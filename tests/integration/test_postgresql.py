@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.serial
+pytestmark = [pytest.mark.serial, pytest.mark.timeout(900)]
 
 QUERY = ("select count(*), sum(hashtext(t::text)) from accounts t "
          "union all select count(*), sum(hashtext(t::text)) from documents t order by 1")

@@ -201,6 +201,7 @@ def compare(sides, name):
     assert contents[0] == contents[1], f"{name} differs"
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("block_size", [4096, 16384, 65536])
 def test_random_operations_match(sandbox, block_size):
     volume = sandbox.init("--block-size", str(block_size))
