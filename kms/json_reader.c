@@ -179,10 +179,14 @@ bool json_reader_number(const struct json_reader *reader, const char *path, int6
 	}
 	if (text && *text) {
 		char *end;
+		long long value;
 
 		errno = 0;
-		*ret_number = strtoll(text, &end, 10);
-		return !*end && !errno;
+		value = strtoll(text, &end, 10);
+		if (*end || errno)
+			return false;
+		*ret_number = value;
+		return true;
 	}
 	return false;
 }

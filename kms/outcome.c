@@ -76,13 +76,13 @@ static const struct outcome *outcome_of(const struct outcome *table, const struc
 }
 
 /* The service's words on one line: control characters would forge lines of a log. */
-static void copy_message(const char *message, char shown[static MESSAGE_SHOWN_MAX])
+static void copy_words(const char *words, char *shown, size_t size)
 {
-	size_t size = 0;
+	size_t used = 0;
 
-	for (const char *c = message; *c && size < MESSAGE_SHOWN_MAX - 1; c++)
-		shown[size++] = (unsigned char)*c < 0x20 || *c == 0x7f ? ' ' : *c;
-	shown[size] = 0;
+	for (const char *c = words; *c && used < size - 1; c++)
+		shown[used++] = (unsigned char)*c < 0x20 || *c == 0x7f ? ' ' : *c;
+	shown[used] = 0;
 }
 
 static void advise(const char *advice, const char *key, struct kms_error *reterr)
@@ -114,20 +114,22 @@ int outcome_fail(const struct outcome *table, const struct request_name *name,
 		 struct kms_error *reterr)
 {
 	const struct outcome *outcome = outcome_of(table, refusal);
-	char message[MESSAGE_SHOWN_MAX] = "";
-	const char *code = refusal->detail ? refusal->detail : refusal->code;
+	const char *given_code = refusal->detail ? refusal->detail : refusal->code;
+	char message[MESSAGE_SHOWN_MAX], code[sizeof(reterr->service_code)];
 
 	if (!reterr)
 		return outcome->errno_code;
-	copy_message(refusal->message ? refusal->message : "no reason given", message);
+	copy_words(refusal->message ? refusal->message : "no reason given", message,
+		   sizeof(message));
+	copy_words(given_code ? given_code : "", code, sizeof(code));
 	(void)kms_fail(reterr, outcome->errno_code, outcome->state, "%s: %s of %s: HTTP %d%s%s: %s",
-		       name->service, name->operation, name->key, refusal->status, code ? " " : "",
-		       code ? code : "", message);
+		       name->service, name->operation, name->key, refusal->status,
+		       code[0] ? " " : "", code, message);
 	if (outcome->advice)
 		advise(outcome->advice, name->key, reterr);
 	reterr->is_retryable = outcome->is_retryable;
 	(void)snprintf(reterr->operation, sizeof(reterr->operation), "%s", name->operation);
-	(void)snprintf(reterr->service_code, sizeof(reterr->service_code), "%s", code ? code : "");
+	(void)snprintf(reterr->service_code, sizeof(reterr->service_code), "%s", code);
 	reterr->http_status = refusal->status;
 	if (reply)
 		add_reply(reply, reterr);

@@ -9,6 +9,9 @@
 #include "kms/json_reader.h"
 #include "kms/retry.h"
 
+/* RFC 6749 lets a server leave it out; a token that is kept for too long is refused and replaced. */
+#define LIFE_NOT_SAID_S 300
+
 /* kms/PROTOCOL.md, "Logins". */
 static const struct outcome outcomes[] = {
 	{ .phrase = "AADSTS7000222",
@@ -72,7 +75,7 @@ static bool is_token(const char *text)
 int oauth_decode(struct bytes body, struct token *ret_token)
 {
 	CLEANUP(json_reader_cleanup) struct json_reader *root = NULL;
-	struct token token = { 0 };
+	struct token token = { .lifetime_s = LIFE_NOT_SAID_S };
 	const char *text;
 	int64_t end_s;
 	int r;
@@ -82,14 +85,16 @@ int oauth_decode(struct bytes body, struct token *ret_token)
 	text = json_reader_text(root, "access_token");
 	if (!is_token(text))
 		return -EBADMSG;
-	if (json_reader_number(root, "expires_in", &token.lifetime_s)) {
-		if (token.lifetime_s < 1)
+	if (json_reader_has(root, "expires_in")) {
+		if (!json_reader_number(root, "expires_in", &token.lifetime_s))
 			return -EBADMSG;
-	} else if (json_reader_number(root, "expires_on", &end_s)) {
-		token.lifetime_s = end_s - (int64_t)time(NULL);
-		if (token.lifetime_s < 1)
+	} else if (json_reader_has(root, "expires_on")) {
+		if (!json_reader_number(root, "expires_on", &end_s) ||
+		    __builtin_sub_overflow(end_s, (int64_t)time(NULL), &token.lifetime_s))
 			return -EBADMSG;
 	}
+	if (token.lifetime_s < 1)
+		return -EBADMSG;
 	(void)json_reader_number(root, "refresh_in", &token.renew_after_s);
 	r = secret_copy(bytes_from_text(text), &token.secret);
 	if (r < 0)

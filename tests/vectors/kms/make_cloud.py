@@ -116,9 +116,10 @@ def oauth():
     write("oauth-token", "texts", "ok a.b-c_d 3599 1800", {**good, "expires_in": "3599", "refresh_in": "1800"})
     for word, change in {"no-token": {"access_token": None}, "empty": {"access_token": ""},
                          "space": {"access_token": "a b"}, "line-end": {"access_token": "a\r\nX: y"},
-                         "ended": {"expires_in": 0}, "negative": {"expires_in": -5}, "number": {"access_token": 5},
+                         "ended": {"expires_in": 0}, "life-in-words": {"expires_in": "-5 expired"}, "negative": {"expires_in": -5}, "number": {"access_token": 5},
                          "long": {"access_token": "a" * 40000}}.items():
         write("oauth-token", word, "malformed", {**good, **change})
+    write("oauth-token", "life-not-said", "ok a 300 0", {"access_token": "a"})
     write("oauth-token", "ended-at", "malformed", {"access_token": "a", "expires_on": "1700000000"})
 
 
@@ -202,6 +203,7 @@ def gcp_refusals():
     refusal("exhausted", "EHOSTUNREACH unreachable retryable", 429, "RESOURCE_EXHAUSTED")
     refusal("unavailable", "EHOSTUNREACH unreachable retryable", 503, "UNAVAILABLE")
     refusal("deadline", "EHOSTUNREACH unreachable retryable", 504, "DEADLINE_EXCEEDED")
+    refusal("line-end-in-status", "EACCES denied", 403, "NEW\r\nforged")
     refusal("something-else-404", "EPROTO unreachable retryable", 404, None)
 
 
