@@ -96,8 +96,7 @@ int vault_fail(const struct request_name *name, const struct http_reply *reply,
 	    0)
 		refusal.message = json_reader_text(root, "errors.0");
 	/* Without errors in it, it was something in between that answered; only an absent key is said by an empty list. */
-	if (reply->status >= 400 && reply->status < 500 && reply->status != 429 &&
-	    reply->status != 408 && !json_reader_has(root, "errors"))
+	if (reply->status >= 400 && reply->status <= 405 && !json_reader_has(root, "errors"))
 		return outcome_malformed(name, reply, "an error without errors", reterr);
 	return outcome_fail(outcomes, name, &refusal, reply, reterr);
 }

@@ -266,6 +266,8 @@ def vault_refusals():
     refusal("standby", "EHOSTUNREACH unreachable retryable", 307)
     refusal("consistency", "EHOSTUNREACH unreachable retryable", 412)
     write("vault-refusal", "html-404", "EPROTO unreachable retryable", b"<html>", status=404, operation="decrypt")
+    write("vault-refusal", "standby-without-errors", "EHOSTUNREACH unreachable retryable", b"{}", status=473,
+          operation="decrypt")
     write("vault-refusal", "no-errors-403", "EPROTO unreachable retryable", b"{}", status=403, operation="decrypt")
 
 
