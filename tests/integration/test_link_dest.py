@@ -19,7 +19,8 @@ def test_links_across_snapshots_outlive_the_first_one(sandbox, volume):
     copies = {}
     with volume.mount() as mount:
         for previous, name in ((None, "1"), ("1", "2"), ("2", "3")):
-            changed.write_bytes(name.encode() * 1000)
+            # Another size: within one second rsync sees no other difference.
+            changed.write_bytes(name.encode() * (1000 + int(name)))
             backup(source, mount.path, name, previous)
             copies[name] = sandbox.root / f"copy-{name}"
             shutil.copytree(source, copies[name], symlinks=True)
