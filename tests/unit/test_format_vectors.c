@@ -213,7 +213,7 @@ static const char *run_sealed_value(const struct vector *vector)
 					 : vector_bytes(vector, "attribute", name, sizeof(name));
 	const struct sealed_value_place place = {
 		.volume = &volume,
-		.kind = vector_field(vector, "kind")[0],
+		.kind = (enum sealed_value_kind)vector_field(vector, "kind")[0],
 		.object_id = object_id,
 		.name = { name, name_size },
 	};
@@ -305,7 +305,8 @@ static bool ends_a_scan(const char *fault)
 
 static void assert_record_is(const struct vector *vector, const struct journal_record *record)
 {
-	const unsigned flags = record->is_exact | record->has_header << 1 | record->is_open << 2;
+	const unsigned flags = (record->is_exact ? 1U : 0U) | (record->has_header ? 2U : 0U) |
+			       (record->is_open ? 4U : 0U);
 	uint8_t *encoded = calloc(1, journal_record_size(record->path.size, record->data.size));
 
 	assert_non_null(encoded);

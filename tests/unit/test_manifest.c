@@ -180,7 +180,12 @@ static void manifest_object_survives_encoding(void **state)
 		.link_count = 3,
 	};
 	struct manifest_header header = {
-		.sections = { { 256, 1 }, { 272, 1 }, { 296, 0 }, { 296, 1 }, { 456 }, { 456 } },
+		.sections = { { 256, 1 },
+			      { 272, 1 },
+			      { 296, 0 },
+			      { 296, 1 },
+			      { 456, 0 },
+			      { 456, 0 } },
 	};
 	struct vector file = { .size = 456, .data = calloc(1, 456) };
 	const struct manifest_source source = { read_vector, &file, file.size };
