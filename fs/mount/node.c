@@ -238,19 +238,19 @@ struct node *nodes_find_identity(struct nodes *nodes, const struct node_identity
  */
 static void bury(struct nodes *nodes, struct node *node, struct node **dead)
 {
-	struct node *todo = NULL;
+	struct node *pending = NULL;
 
 	if (node->lookups || node->references)
 		return;
 	remove_id(nodes, node);
 	if (!node_has(node, NODE_IS_RETIRED))
 		remove_identity(nodes, node);
-	node->next_by_id = todo;
-	todo = node;
-	while (todo) {
-		struct node *next = todo;
+	node->next_by_id = pending;
+	pending = node;
+	while (pending) {
+		struct node *next = pending;
 
-		todo = next->next_by_id;
+		pending = next->next_by_id;
 		next->next_by_id = *dead;
 		*dead = next;
 		nodes->count--;
@@ -262,8 +262,8 @@ static void bury(struct nodes *nodes, struct node *node, struct node **dead)
 			remove_id(nodes, parent);
 			if (!node_has(parent, NODE_IS_RETIRED))
 				remove_identity(nodes, parent);
-			parent->next_by_id = todo;
-			todo = parent;
+			parent->next_by_id = pending;
+			pending = parent;
 		}
 	}
 }
