@@ -10,7 +10,7 @@
 #include "fs/store/entry.h"
 #include "fs/store/snapshot.h"
 
-/* One end of a rename: what the name stands for now. */
+/* One end of a rename: what the name stands for. */
 struct end {
 	const struct scope *scope;
 	const char *name;
