@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fs/mount/mount.h"
@@ -110,9 +111,10 @@ int mountpoint_check(int backing_fd, const struct mount_options *options,
 {
 	const char *mountpoint = options->mountpoint;
 	int fd = open(mountpoint, O_PATH | O_CLOEXEC);
-	struct stat ignored;
+	struct statfs ignored;
 
-	if (fd >= 0 && fstat(fd, &ignored) < 0 && errno == ENOTCONN) {
+	/* Attributes may still be cached after the daemon died; statfs always asks it. */
+	if (fd >= 0 && fstatfs(fd, &ignored) < 0 && errno == ENOTCONN) {
 		close(fd);
 		fd = -1;
 		errno = ENOTCONN;
