@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/cmd/progress.h"
 #include "fs/document.h"
 
 int fail(struct invocation *invocation, int exit_code, const char *format, ...)
@@ -73,6 +74,7 @@ void notice(const struct invocation *invocation, const char *format, ...)
 
 	if (invocation->is_quiet)
 		return;
+	progress_clear_line();
 	fputs("snapcrypt: ", stderr);
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
