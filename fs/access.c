@@ -207,6 +207,18 @@ static int add_named_keys(struct access *access, struct kms_error *reterr)
 	return r;
 }
 
+static enum key_state remembered_state(void *arg, const char *key_id, int64_t *ret_since_s)
+{
+	return trust_key_state(arg, key_id, ret_since_s);
+}
+
+static void forget_no(void *arg, const char *key_id)
+{
+	/* What cannot be written down keeps other slots closed, no more. */
+	if (trust_key_state(arg, key_id, NULL) != KEY_STATE_UNKNOWN)
+		(void)!trust_see_key_state(arg, key_id, KEY_STATE_ENABLED);
+}
+
 static bool file_exists(const char *path)
 {
 	struct stat stat;
@@ -254,6 +266,9 @@ int access_open_kms(struct access *access, struct store_error *reterr)
 					  : (uint32_t)timeout_s * 1000,
 		.is_write_only = role != NULL && strcmp(role, "write-only") == 0,
 		.recovery_key = access->options.recovery_key,
+		.remembered = access->trust == NULL ? NULL : remembered_state,
+		.said_yes = access->trust == NULL ? NULL : forget_no,
+		.memory_arg = access->trust,
 	};
 	struct kms_error key_error = { 0 };
 	int r = kms_open(&options, &access->kms, &key_error);

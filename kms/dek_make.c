@@ -100,7 +100,8 @@ static int make_one(struct dek_ring *ring, struct ring_entry *entry, struct kms_
 	r = kms_create_dek(ring->options.kms, &request, &made->record, &made->dek, reterr);
 	pthread_mutex_lock(&ring->lock);
 	/* Asked for something else meanwhile (another default key): this one is not wanted any more. */
-	if (r == 0 && request_equal(&entry->request, &request)) {
+	if (r == 0 && entry->state == RING_WORKING && request_equal(&entry->request, &request)) {
+		strcpy(entry->made_key_id, key_record_primary(&made->record)->key_id);
 		LL_APPEND(entry->made, made);
 		entry->made_count++;
 	} else if (r == 0) {
@@ -114,13 +115,16 @@ static int make_one(struct dek_ring *ring, struct ring_entry *entry, struct kms_
 
 static int work_make(struct dek_ring *ring, struct ring_entry *entry, struct kms_error *reterr)
 {
-	while (entry->request.uri && entry->made_count < entry->wanted_count &&
-	       !ring->is_stopping) {
+	while (entry->state == RING_WORKING && entry->request.uri &&
+	       entry->made_count < entry->wanted_count && !ring->is_stopping) {
 		int r = make_one(ring, entry, reterr);
 
 		if (r < 0)
 			return r;
 	}
+	/* Withdrawn meanwhile: what was made before that verdict does not count. */
+	if (entry->state == RING_REVOKED)
+		return entry->error.code;
 	entry->state = RING_IDLE;
 	entry->wanted_count = entry->spare_count;
 	return 0;
@@ -143,8 +147,9 @@ static int ticket_get(struct dek_ring *ring, const struct uuid *ticket,
 			return r;
 		ring_ticket_free(entry);
 		entry->request = copy;
+		entry->made_key_id[0] = '\0';
 		/* A failure of another key says nothing about this one. */
-		if (entry->state == RING_FAILED)
+		if (entry->state == RING_FAILED || entry->state == RING_REVOKED)
 			entry->state = RING_IDLE;
 	}
 	*ret_entry = entry;
@@ -213,6 +218,79 @@ int dek_ring_take_blocking(struct dek_ring *ring, const struct uuid *ticket,
 	if (r < 0 && reterr && !dek_ring_failure(ring, ticket, reterr))
 		(void)kms_fail(reterr, r, KEY_STATE_UNKNOWN, "making a data key: %s", strerror(-r));
 	return r;
+}
+
+/* ---- Withdrawing ----------------------------------------------------------------------------- */
+
+static bool is_made_under(const struct ring_entry *entry, const char *key_id)
+{
+	return entry->request.uri && strcmp(entry->made_key_id, key_id) == 0;
+}
+
+void dek_ring_revoke_made(struct dek_ring *ring, const char *key_id, enum key_state state)
+{
+	struct ring_entry *entry, *next;
+
+	pthread_mutex_lock(&ring->lock);
+	HASH_ITER (hh, ring->entries, entry, next) {
+		if (!is_made_under(entry, key_id))
+			continue;
+		drop_made(entry);
+		/* A job that runs finds itself revoked; one that is queued does when it runs. */
+		entry->state = RING_REVOKED;
+		(void)kms_fail(&entry->error, key_state_errno(state), state, "key %s is %s", key_id,
+			       key_state_name(state));
+	}
+	pthread_mutex_unlock(&ring->lock);
+}
+
+void dek_ring_restore_made(struct dek_ring *ring, const char *key_id)
+{
+	struct ring_entry *entry, *next;
+
+	pthread_mutex_lock(&ring->lock);
+	HASH_ITER (hh, ring->entries, entry, next) {
+		if (!is_made_under(entry, key_id) || entry->state != RING_REVOKED)
+			continue;
+		entry->state = RING_IDLE;
+		entry->wanted_count = entry->spare_count;
+		if (entry->spare_count)
+			(void)!ticket_start(ring, entry);
+	}
+	pthread_mutex_unlock(&ring->lock);
+}
+
+/* Only what asking its KEK needs. */
+static bool copy_primary(const struct key_record *record, struct key_record *ret_copy)
+{
+	struct key_record copy = { .volume = record->volume,
+				   .snapshot = record->snapshot,
+				   .dek = record->dek,
+				   .slots = calloc(1, sizeof(*copy.slots)),
+				   .slot_count = 1 };
+
+	if (!copy.slots)
+		return false;
+	copy.slots[0] = *key_record_primary(record);
+	copy.slots[0].header = NULL;
+	*ret_copy = copy;
+	return true;
+}
+
+bool dek_ring_made_record(struct dek_ring *ring, size_t index, struct key_record *ret_record)
+{
+	struct ring_entry *entry, *next;
+	bool is_found = false;
+
+	pthread_mutex_lock(&ring->lock);
+	HASH_ITER (hh, ring->entries, entry, next) {
+		if (entry->made && index-- == 0) {
+			is_found = copy_primary(&entry->made->record, ret_record);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&ring->lock);
+	return is_found;
 }
 
 int dek_ring_keep_spares(struct dek_ring *ring, const struct uuid *ticket,

@@ -19,6 +19,8 @@ int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *rec
 	int r;
 
 	r = kek_ask(kms, kek, &request, &error);
+	if (r == 0 && slot->role != SLOT_RECOVERY && kms->options.said_yes)
+		kms->options.said_yes(kms->options.memory_arg, slot->key_id);
 	if (r == 0 && secret_bytes(secret).size != SLOT_SECRET_SIZE)
 		r = kms_fail(&error, -EKEYREJECTED, KEY_STATE_UNKNOWN,
 			     "%s unwrapped to something else", slot->key_id);
@@ -85,6 +87,7 @@ int kms_unwrap_dek(struct kms *kms, const struct key_record *record, struct dek 
 		   size_t *ret_slot_index, struct kms_error *reterr)
 {
 	const struct slot *primary = key_record_primary(record);
+	struct kms_error error = { 0 };
 	struct kek *kek;
 	int r;
 
@@ -102,12 +105,38 @@ int kms_unwrap_dek(struct kms *kms, const struct key_record *record, struct dek 
 					   : "give it with --key URI, or in a [key] section");
 		return r;
 	}
-	r = kms_open_slot(kms, kek, record, primary, ret_dek, reterr);
+	r = kms_open_slot(kms, kek, record, primary, ret_dek, &error);
 	if (r == 0 && ret_slot_index)
 		*ret_slot_index = (size_t)(primary - record->slots);
-	if (may_use_alternate(r) && open_alternate(kms, record, ret_dek, ret_slot_index) == 0)
-		return 0;
+	if (may_use_alternate(r)) {
+		/* What it said last counts until it says something else. */
+		const int no = kms_remembered_no(kms, primary, &error);
+
+		if (no == 0 && open_alternate(kms, record, ret_dek, ret_slot_index) == 0)
+			return 0;
+		r = no < 0 ? no : r;
+	}
+	if (r < 0 && reterr)
+		*reterr = error;
 	return r;
+}
+
+/* A host that may not unwrap learns from wrapping; some services wrap under disabled keys, but say so where they may be asked. */
+static int probe_wrapping(struct kms *kms, struct kek *kek, const struct slot *slot,
+			  struct kms_error *error)
+{
+	struct kms_key_info info = { 0 };
+	struct kms_error ignored = { 0 };
+	int r = kms_try_wrapping(kms, kek, slot, error);
+
+	if (r < 0 ||
+	    kek_ask(kms, kek, &(struct kek_request){ .operation = KMS_DESCRIBE, .ret_info = &info },
+		    &ignored) < 0)
+		return r;
+	if (!key_state_is_definite_no(info.state))
+		return 0;
+	return kms_fail(error, key_state_errno(info.state), info.state, "key %s is %s",
+			slot->key_id, key_state_name(info.state));
 }
 
 int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error *reterr)
@@ -116,19 +145,22 @@ int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error
 					      .snapshot = record->snapshot };
 	const struct slot *primary = key_record_primary(record);
 	struct kek *kek = kek_of_slot(kms, primary);
-	CLEANUP(dek_cleanup) struct dek *dek = NULL;
+	CLEANUP(secret_cleanup) struct secret *secret = NULL;
 	struct kms_error error = { 0 };
 	int r;
 
 	if (!kek)
 		return kms_fail(reterr, -ENOKEY, KEY_STATE_UNKNOWN,
 				"nothing on this host names key %s", primary->key_id);
-	if (!kek->provider->probe)
-		return kms_open_slot(kms, kek, record, primary, &dek, reterr);
-	r = kek_ask(kms, kek,
-		    &(struct kek_request){
-			    .operation = KMS_PROBE, .context = &context, .slot = primary },
-		    &error);
+	r = kms->options.is_write_only
+		    ? probe_wrapping(kms, kek, primary, &error)
+		    : kek_ask(kms, kek,
+			      &(struct kek_request){ .operation = kek->provider->probe ? KMS_PROBE
+										       : KMS_UNWRAP,
+						     .context = &context,
+						     .slot = primary,
+						     .ret_secret = &secret },
+			      &error);
 	if (r < 0)
 		kms_audit(kms, &error, primary);
 	if (r < 0 && reterr)

@@ -80,7 +80,7 @@ static void ring_evict(struct dek_ring *ring)
 	struct ring_entry *entry, *next;
 
 	HASH_ITER (hh, ring->entries, entry, next) {
-		if (entry->state != RING_OPEN || dek_is_shared(entry->dek))
+		if (entry->state != RING_OPEN || entry->is_busy || dek_is_shared(entry->dek))
 			continue;
 		entry_free(ring, entry);
 		return;
@@ -139,7 +139,10 @@ static int work_unwrap(struct dek_ring *ring, struct ring_entry *entry, struct k
 		dek_put(dek);
 		return entry->error.code;
 	}
-	entry_set_open(ring, entry, dek);
+	if (entry->state == RING_OPEN)
+		dek_put(dek);
+	else
+		entry_set_open(ring, entry, dek);
 	return 0;
 }
 
@@ -162,6 +165,7 @@ static void ring_work(struct dek_ring *ring, struct ring_entry *entry)
 	int r;
 
 	r = entry->work(ring, entry, &error);
+	entry->is_busy = false;
 	if (r < 0 && entry->state == RING_WORKING) {
 		entry->state = RING_FAILED;
 		entry->failed_ms = retry_now_ms();
@@ -216,6 +220,10 @@ int ring_start(struct dek_ring *ring, struct ring_entry *entry)
 			return -r;
 	}
 	entry->state = RING_WORKING;
+	/* Withdrawn and given back while it was busy: that job is ours as well. */
+	if (entry->is_busy)
+		return 0;
+	entry->is_busy = true;
 	LL_APPEND2(ring->jobs, entry, next_job);
 	pthread_cond_signal(&ring->has_job);
 	return 0;

@@ -77,9 +77,22 @@ MUST_CHECK int dek_ring_insert(struct dek_ring *ring, struct dek *dek);
 /* Forget every remembered failure (SIGHUP, keys test). */
 void dek_ring_forget_failures(struct dek_ring *ring);
 
+/*
+ * Wipe what was made and not taken yet where its primary slot is under KEY_ID; taking gives -ERROR of STATE until
+ * dek_ring_restore_made(), or until something under another KEK is asked for.
+ */
+void dek_ring_revoke_made(struct dek_ring *ring, const char *key_id, enum key_state state);
+void dek_ring_restore_made(struct dek_ring *ring, const char *key_id);
+
 /* Wipe one DEK; later use gives -ERROR of STATE until dek_ring_restore(). */
 void dek_ring_revoke(struct dek_ring *ring, const struct uuid *dek_id, enum key_state state);
 void dek_ring_restore(struct dek_ring *ring, const struct uuid *dek_id);
+
+/*
+ * A copy of the key record of something that is made and not taken yet, of the INDEXth ticket that has such; for probing its KEK.
+ * false: there are fewer.
+ */
+bool dek_ring_made_record(struct dek_ring *ring, size_t index, struct key_record *ret_record);
 
 /* Ids of the DEKs that are open now; *ret_count of them, free() the array. */
 MUST_CHECK int dek_ring_list(struct dek_ring *ring, struct uuid **ret_ids, size_t *ret_count);

@@ -36,8 +36,10 @@ struct ring_entry {
 	int64_t failed_ms;
 	struct kms_error error;
 	struct ring_waiter *waiters;
+	bool is_busy; /* queued, or a thread works for it */
 	struct ring_entry *next_job;
 	struct ring_made *made;
+	char made_key_id[KEY_ID_SIZE]; /* what was made last is under this one; "": nothing yet */
 	unsigned made_count;
 	unsigned spare_count;       /* kept ready */
 	unsigned wanted_count;      /* spares, or one that somebody waits for */

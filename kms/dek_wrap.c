@@ -8,13 +8,12 @@
 #include "kms/envelope.h"
 #include "kms/kms_internal.h"
 
-/* Have the service wrap a secret into SLOT, whose ids and role are set. */
-static int wrap_secret(struct kms *kms, struct kek *kek, struct slot *slot,
-		       struct secret **ret_secret, struct kms_error *reterr)
+/* Have the service wrap a secret into SLOT, whose ids and role are set.  ERROR is not NULL. */
+static int ask_to_wrap(struct kms *kms, struct kek *kek, struct slot *slot,
+		       struct secret **ret_secret, struct kms_error *error)
 {
 	const struct wrap_context context = { .volume = slot->volume, .snapshot = slot->snapshot };
 	CLEANUP(secret_cleanup) struct secret *secret = NULL;
-	struct kms_error error = { 0 };
 	struct kek_request request = {
 		.operation = kek->provider->generate ? KMS_GENERATE : KMS_WRAP,
 		.context = &context,
@@ -28,19 +27,38 @@ static int wrap_secret(struct kms *kms, struct kek *kek, struct slot *slot,
 		if (r == 0)
 			r = random_fill(secret_data(secret), SLOT_SECRET_SIZE);
 		if (r < 0)
-			return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "drawing a secret: %s",
+			return kms_fail(error, r, KEY_STATE_UNKNOWN, "drawing a secret: %s",
 					strerror(-r));
 	}
 	request.secret = secret;
-	r = kek_ask(kms, kek, &request, &error);
+	r = kek_ask(kms, kek, &request, error);
+	if (r == 0)
+		*ret_secret = TAKE(secret);
+	return r;
+}
+
+static int wrap_secret(struct kms *kms, struct kek *kek, struct slot *slot,
+		       struct secret **ret_secret, struct kms_error *reterr)
+{
+	struct kms_error error = { 0 };
+	int r = ask_to_wrap(kms, kek, slot, ret_secret, &error);
+
 	kms_audit(kms, &error, slot);
-	if (r < 0) {
-		if (reterr)
-			*reterr = error;
-		return r;
-	}
-	*ret_secret = TAKE(secret);
-	return 0;
+	if (r < 0 && reterr)
+		*reterr = error;
+	return r;
+}
+
+int kms_try_wrapping(struct kms *kms, struct kek *kek, const struct slot *slot,
+		     struct kms_error *error)
+{
+	CLEANUP(secret_cleanup) struct secret *secret = NULL;
+	struct slot wrapped = { .volume = slot->volume,
+				.snapshot = slot->snapshot,
+				.dek = slot->dek,
+				.role = slot->role };
+
+	return ask_to_wrap(kms, kek, &wrapped, &secret, error);
 }
 
 /* A new slot of DEK under KEK. */

@@ -13,6 +13,7 @@
 
 #include "kms/crypto/random.h"
 #include "kms/kms_internal.h"
+#include "meta/timestamp.h"
 
 #define KEY_TIMEOUT_DEFAULT_MS 10000
 
@@ -52,6 +53,11 @@ void kms_close(struct kms *kms)
 	}
 	pthread_mutex_destroy(&kms->lock);
 	free(kms);
+}
+
+void kms_cancel(struct kms *kms)
+{
+	kms->is_cancelled = true;
 }
 
 static struct kek *kek_first(struct kms *kms)
@@ -128,10 +134,9 @@ struct kek *kek_required(struct kms *kms, const char *uri, struct kms_error *ret
 	return kek;
 }
 
-int kms_describe(struct kms *kms, const char *uri, struct kms_key_info *ret_info,
-		 struct kms_error *reterr)
+static int describe(struct kms *kms, struct kek *kek, struct kms_key_info *ret_info,
+		    struct kms_error *reterr)
 {
-	struct kek *kek = kek_required(kms, uri, reterr);
 	struct kms_error error = { 0 };
 	int r;
 
@@ -143,6 +148,40 @@ int kms_describe(struct kms *kms, const char *uri, struct kms_key_info *ret_info
 	if (r < 0 && reterr)
 		*reterr = error;
 	return r;
+}
+
+int kms_describe(struct kms *kms, const char *uri, struct kms_key_info *ret_info,
+		 struct kms_error *reterr)
+{
+	return describe(kms, kek_required(kms, uri, reterr), ret_info, reterr);
+}
+
+int kms_describe_slot(struct kms *kms, const struct slot *slot, struct kms_key_info *ret_info,
+		      struct kms_error *reterr)
+{
+	struct kek *kek = kek_of_slot(kms, slot);
+
+	if (!kek)
+		(void)kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN,
+			       "nothing on this host names key %s", slot->key_id);
+	return describe(kms, kek, ret_info, reterr);
+}
+
+int kms_remembered_no(struct kms *kms, const struct slot *slot, struct kms_error *error)
+{
+	char since[TIMESTAMP_TEXT_SIZE] = "then";
+	const struct kms_error asked = *error;
+	enum key_state state = KEY_STATE_UNKNOWN;
+	int64_t since_s = 0;
+
+	if (kms->options.remembered)
+		state = kms->options.remembered(kms->options.memory_arg, slot->key_id, &since_s);
+	if (!key_state_is_definite_no(state))
+		return 0;
+	(void)!timestamp_format(since_s, since);
+	return kms_fail(error, key_state_errno(state), state,
+			"key %s is %s since %s, and cannot be asked whether that is over: %s",
+			slot->key_id, key_state_name(state), since, asked.text);
 }
 
 void kms_audit(struct kms *kms, const struct kms_error *error, const struct slot *slot)

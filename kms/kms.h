@@ -24,6 +24,13 @@ struct kms_options {
 	uint32_t key_timeout_ms; /* deadline of one operation with all its retries; default 10000 */
 	bool is_write_only;      /* role = write-only: never unwrap */
 	const char *recovery_key; /* --recovery-key FILE, or NULL */
+	/*
+	 * What this host remembers of keys, NULL: nothing.  remembered(): the confirmed definite no of KEY_ID and since when, or
+	 * KEY_STATE_UNKNOWN; no other slot opens then while the primary cannot be asked.  said_yes(): KEY_ID is enabled now.
+	 */
+	enum key_state (*remembered)(void *arg, const char *key_id, int64_t *ret_since_s);
+	void (*said_yes)(void *arg, const char *key_id);
+	void *memory_arg;
 	void (*audit)(void *arg, const struct kms_error *outcome,
 		      const struct slot *slot); /* NULL: none */
 	void *audit_arg;
@@ -33,6 +40,9 @@ struct kms_options {
 MUST_CHECK int kms_open(const struct kms_options *options, struct kms **ret_kms,
 			struct kms_error *reterr);
 void kms_close(struct kms *kms);
+
+/* Give up what is being asked, and from now on at once: the process ends. */
+void kms_cancel(struct kms *kms);
 
 /*
  * Allow a KEK to be contacted.  Endpoints come only from configuration, environment, --key or host state, so this is the
@@ -47,6 +57,10 @@ bool kms_can_reach(struct kms *kms, const struct slot *slot);
 /* State and canonical id of an allowed KEK. */
 MUST_CHECK int kms_describe(struct kms *kms, const char *uri, struct kms_key_info *ret_info,
 			    struct kms_error *reterr);
+
+/* The same of the KEK that would be asked to unwrap SLOT. */
+MUST_CHECK int kms_describe_slot(struct kms *kms, const struct slot *slot,
+				 struct kms_key_info *ret_info, struct kms_error *reterr);
 
 /* Wrap, unwrap and compare a throw-away secret: may this host use URI?  With is_write_only: wrap only. */
 MUST_CHECK int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info,
@@ -93,7 +107,7 @@ MUST_CHECK int kms_unwrap_dek(struct kms *kms, const struct key_record *record,
 			      struct dek **ret_dek, size_t *ret_slot_index,
 			      struct kms_error *reterr);
 
-/* Is the primary slot of RECORD still allowed to open?  For the health poll. */
+/* Is the primary slot of RECORD still allowed to open?  With is_write_only: may its KEK still wrap?  For the health poll. */
 MUST_CHECK int kms_probe(struct kms *kms, const struct key_record *record,
 			 struct kms_error *reterr);
 

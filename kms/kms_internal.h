@@ -24,6 +24,7 @@ struct kms {
 	pthread_mutex_t lock;
 	struct kek *keks;
 	struct metrics metrics;
+	atomic_bool is_cancelled;
 };
 
 /* One request to a KEK; which members count depends on the operation, as in kms/provider.h. */
@@ -52,6 +53,13 @@ struct kek *kek_of_slot(struct kms *kms, const struct slot *slot);
 
 /* Tell the audit log; error->code 0 is a success. */
 void kms_audit(struct kms *kms, const struct kms_error *error, const struct slot *slot);
+
+/* The remembered no of the key of SLOT, which cannot be asked because of ERROR: its errno, with a text; 0: none. */
+int kms_remembered_no(struct kms *kms, const struct slot *slot, struct kms_error *error);
+
+/* Have the service wrap a throw-away secret for the ids of SLOT. */
+MUST_CHECK int kms_try_wrapping(struct kms *kms, struct kek *kek, const struct slot *slot,
+				struct kms_error *error);
 
 /* Ask one KEK for one slot's secret, and open the DEK with it. */
 MUST_CHECK int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,

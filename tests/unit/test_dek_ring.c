@@ -222,6 +222,62 @@ static void one_spare_works_while_the_service_is_down(void **state)
 	key_record_free(&second);
 }
 
+static void a_withdrawn_key_takes_the_spares_with_it(void **state)
+{
+	struct fixture *fixture = *state;
+	struct dek_request request = { .uri = fixture->uri, .context.volume.bytes = { 7 } };
+	const struct uuid ticket = { { 7 } };
+	struct key_record probed = { 0 }, record = { 0 };
+	char key_id[KEY_ID_SIZE];
+	struct dek *dek = NULL;
+	struct kms_error error;
+
+	assert_false(dek_ring_made_record(fixture->ring, 0, &probed));
+	assert_int_equal(dek_ring_keep_spares(fixture->ring, &ticket, &request, 1), 0);
+	dek_ring_wait(fixture->ring, &ticket, ready, fixture);
+	assert_int_equal(wait_for_callbacks(fixture, 1), 0);
+	assert_true(dek_ring_made_record(fixture->ring, 0, &probed));
+	assert_false(dek_ring_made_record(fixture->ring, 1, &record));
+	assert_int_equal(kms_probe(fixture->kms, &probed, NULL), 0);
+	strcpy(key_id, key_record_primary(&probed)->key_id);
+	key_record_free(&probed);
+
+	dek_ring_revoke_made(fixture->ring, "another key", KEY_STATE_DISABLED);
+	assert_true(dek_ring_made_record(fixture->ring, 0, &probed));
+	key_record_free(&probed);
+	dek_ring_revoke_made(fixture->ring, key_id, KEY_STATE_DISABLED);
+	assert_false(dek_ring_made_record(fixture->ring, 0, &probed));
+	assert_int_equal(dek_ring_take(fixture->ring, &ticket, &request, &record, &dek),
+			 -EKEYREVOKED);
+	assert_true(dek_ring_failure(fixture->ring, &ticket, &error));
+	assert_int_equal(error.state, KEY_STATE_DISABLED);
+
+	/* The spare comes back by itself. */
+	dek_ring_restore_made(fixture->ring, key_id);
+	dek_ring_wait(fixture->ring, &ticket, ready, fixture);
+	assert_int_equal(wait_for_callbacks(fixture, 2), 0);
+	assert_true(dek_ring_made_record(fixture->ring, 0, &probed));
+	key_record_free(&probed);
+}
+
+static void a_dek_given_back_while_it_is_opened_is_opened_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct dek *dek = NULL;
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(dek_ring_try(fixture->ring, &fixture->record.dek, &dek), -EAGAIN);
+		dek_ring_revoke(fixture->ring, &fixture->record.dek, KEY_STATE_DISABLED);
+		dek_ring_restore(fixture->ring, &fixture->record.dek);
+	}
+	assert_int_equal(dek_ring_try(fixture->ring, &fixture->record.dek, &dek), -EAGAIN);
+	dek_ring_wait(fixture->ring, &fixture->record.dek, ready, fixture);
+	assert_int_equal(wait_for_callbacks(fixture, 1), 0);
+	assert_int_equal(dek_ring_try(fixture->ring, &fixture->record.dek, &dek), 0);
+	dek_put(dek);
+	assert_int_equal(fixture->loads, 1);
+}
+
 static void waiters_are_called_back_when_the_ring_goes_away(void **state)
 {
 	struct fixture *fixture = *state;
@@ -247,6 +303,10 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_spare_works_while_the_service_is_down, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(a_withdrawn_key_takes_the_spares_with_it, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_dek_given_back_while_it_is_opened_is_opened_once,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(waiters_are_called_back_when_the_ring_goes_away,
 						set_up, tear_down),
 	};
