@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "fs/access_fail.h"
+#include "fs/log.h"
 #include "meta/exit_code.h"
 
 #define KEY_SETTINGS_MAX 64
@@ -25,6 +27,7 @@ void access_init(struct access *access)
 void access_close(struct access *access)
 {
 	kms_close(access->kms);
+	audit_close(access->audit);
 	trust_close(access->trust);
 	config_free(access->config);
 	free(access->backing);
@@ -255,11 +258,56 @@ static void add_remembered_keys(struct access *access)
 	}
 }
 
+static void warn_of_audit(void *arg, const char *text)
+{
+	(void)arg;
+	log_line(LOG_WARNING, NULL, text);
+}
+
+int access_audit_options(const struct config *config, struct audit_options *ret_options,
+			 char **ret_path, struct store_error *reterr)
+{
+	const char *on_failure = config_text(config, NULL, "audit_on_failure");
+	int r = config_state_path(config, NULL, "audit_log", "audit.log", ret_path);
+
+	if (r < 0)
+		return access_fail(reterr, r, EXIT_FAILED, "out of memory");
+	*ret_options = (struct audit_options){
+		.path = *ret_path,
+		.state_dir = config_state_dir(config),
+		.blocks = on_failure != NULL && strcmp(on_failure, "block") == 0,
+		.warn = warn_of_audit,
+	};
+	return 0;
+}
+
+int access_open_audit(struct access *access, struct store_error *reterr)
+{
+	struct audit_options options = { 0 };
+	char *path = NULL;
+	int r = 0;
+
+	if (access->audit != NULL)
+		return 0;
+	r = access_audit_options(access->config, &options, &path, reterr);
+	if (r < 0)
+		return r;
+	options.command = access->options.command;
+	r = audit_open(&options, &access->audit);
+	free(path);
+	return r < 0 ? access_fail(reterr, r, EXIT_FAILED, "out of memory") : 0;
+}
+
 int access_open_kms(struct access *access, struct store_error *reterr)
 {
 	const char *name = access->volume_name;
 	const char *role = config_text(access->config, name, "role");
 	const int64_t timeout_s = config_duration_s(access->config, name, "key_timeout");
+	int r = access_open_audit(access, reterr);
+
+	if (r < 0)
+		return r;
+
 	const struct kms_options options = {
 		.key_timeout_ms = timeout_s < 0 || timeout_s > UINT32_MAX / 1000
 					  ? UINT32_MAX
@@ -269,10 +317,11 @@ int access_open_kms(struct access *access, struct store_error *reterr)
 		.remembered = access->trust == NULL ? NULL : remembered_state,
 		.said_yes = access->trust == NULL ? NULL : forget_no,
 		.memory_arg = access->trust,
+		.audit = access->audit,
 	};
 	struct kms_error key_error = { 0 };
-	int r = kms_open(&options, &access->kms, &key_error);
 
+	r = kms_open(&options, &access->kms, &key_error);
 	if (r < 0)
 		return access_key_error(r, &key_error, reterr);
 	r = add_named_keys(access, &key_error);

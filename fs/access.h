@@ -16,6 +16,7 @@
 #include "fs/config/config.h"
 #include "fs/store/store.h"
 #include "fs/store/trust.h"
+#include "kms/audit.h"
 #include "kms/kms.h"
 #include "meta/macros.h"
 
@@ -32,6 +33,7 @@ struct access_setting {
  *   settings       over the environment and the files
  *   keys           --key URI: KEKs that may be contacted
  *   recovery_key   --recovery-key FILE, or NULL
+ *   command        for the audit log: "mount", "keys rewrap"
  */
 struct access_options {
 	const char *config_file;
@@ -40,6 +42,7 @@ struct access_options {
 	const char *const *keys;
 	size_t key_count;
 	const char *recovery_key;
+	const char *command;
 };
 
 /*
@@ -52,6 +55,7 @@ struct access {
 	struct access_options options;
 	struct config *config;
 	struct trust *trust;
+	struct audit *audit;
 	struct kms *kms;
 	const char *volume_name;
 	char *backing;
@@ -74,6 +78,13 @@ MUST_CHECK int access_open_trust(struct access *access, struct store_error *rete
  */
 MUST_CHECK int access_open_backing(struct access *access, const char *path,
 				   struct store_error *reterr);
+
+/* What names the audit log, from the configuration.  -ENOMEM.  Free PATH when done. */
+MUST_CHECK int access_audit_options(const struct config *config, struct audit_options *ret_options,
+				    char **ret_path, struct store_error *reterr);
+
+/* The audit log; no file is touched.  access_open_kms() does it, too. */
+MUST_CHECK int access_open_audit(struct access *access, struct store_error *reterr);
 
 /*
  * Lock secret memory and allow KEKs: those of the [key] sections, of `key` and `alternate_key`, of

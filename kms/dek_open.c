@@ -6,29 +6,43 @@
 #include "kms/envelope.h"
 #include "kms/kms_internal.h"
 
-int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
-		  const struct slot *slot, struct dek **ret_dek, struct kms_error *reterr)
+static int open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
+		     const struct slot *slot, struct dek **ret_dek, struct kms_error *error)
 {
 	const struct wrap_context context = { .volume = record->volume,
 					      .snapshot = record->snapshot };
 	CLEANUP(secret_cleanup) struct secret *secret = NULL;
-	struct kms_error error = { 0 };
 	const struct kek_request request = {
 		.operation = KMS_UNWRAP, .context = &context, .slot = slot, .ret_secret = &secret
 	};
 	int r;
 
-	r = kek_ask(kms, kek, &request, &error);
+	r = kek_ask(kms, kek, &request, error);
 	if (r == 0 && slot->role != SLOT_RECOVERY && kms->options.said_yes)
 		kms->options.said_yes(kms->options.memory_arg, slot->key_id);
 	if (r == 0 && secret_bytes(secret).size != SLOT_SECRET_SIZE)
-		r = kms_fail(&error, -EKEYREJECTED, KEY_STATE_UNKNOWN,
+		r = kms_fail(error, -EKEYREJECTED, KEY_STATE_UNKNOWN,
 			     "%s unwrapped to something else", slot->key_id);
 	if (r == 0)
-		r = envelope_open(record, slot, secret, ret_dek, &error);
-	error.code = r;
-	kms_audit(kms, &error, slot);
-	if (r < 0 && reterr)
+		r = envelope_open(record, slot, secret, ret_dek, error);
+	error->code = r;
+	return r;
+}
+
+int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
+		  const struct slot *slot, struct dek **ret_dek, struct kms_error *reterr)
+{
+	CLEANUP(dek_cleanup) struct dek *dek = NULL;
+	struct kms_error error = { 0 };
+	int r;
+
+	(void)!open_slot(kms, kek, record, slot, &dek, &error);
+	r = kms_audit_request(kms,
+			      slot->role == SLOT_RECOVERY ? AUDIT_RECOVERY_KEY_USED : AUDIT_UNWRAP,
+			      slot, &error);
+	if (r == 0)
+		*ret_dek = TAKE(dek);
+	else if (reterr)
 		*reterr = error;
 	return r;
 }
@@ -162,7 +176,7 @@ int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error
 						     .ret_secret = &secret },
 			      &error);
 	if (r < 0)
-		kms_audit(kms, &error, primary);
+		r = kms_audit_request(kms, AUDIT_PROBE_FAILED, primary, &error);
 	if (r < 0 && reterr)
 		*reterr = error;
 	return r;

@@ -41,10 +41,14 @@ static int wrap_secret(struct kms *kms, struct kek *kek, struct slot *slot,
 		       struct secret **ret_secret, struct kms_error *reterr)
 {
 	struct kms_error error = { 0 };
-	int r = ask_to_wrap(kms, kek, slot, ret_secret, &error);
+	CLEANUP(secret_cleanup) struct secret *secret = NULL;
+	int r;
 
-	kms_audit(kms, &error, slot);
-	if (r < 0 && reterr)
+	(void)!ask_to_wrap(kms, kek, slot, &secret, &error);
+	r = kms_audit_request(kms, AUDIT_WRAP, slot, &error);
+	if (r == 0)
+		*ret_secret = TAKE(secret);
+	else if (reterr)
 		*reterr = error;
 	return r;
 }

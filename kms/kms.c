@@ -184,10 +184,25 @@ int kms_remembered_no(struct kms *kms, const struct slot *slot, struct kms_error
 			slot->key_id, key_state_name(state), since, asked.text);
 }
 
-void kms_audit(struct kms *kms, const struct kms_error *error, const struct slot *slot)
+int kms_audit(struct kms *kms, const struct audit_entry *entry)
 {
-	if (kms->options.audit)
-		kms->options.audit(kms->options.audit_arg, error, slot);
+	return audit_append(kms->options.audit, entry);
+}
+
+int kms_audit_request(struct kms *kms, enum audit_operation operation, const struct slot *slot,
+		      struct kms_error *error)
+{
+	const int r = kms_audit(kms, &(struct audit_entry){ .operation = operation,
+							    .outcome = error,
+							    .slot = slot });
+
+	if (r == 0 || error->code < 0)
+		return error->code;
+	(void)kms_fail(error, r, KEY_STATE_UNKNOWN,
+		       "the audit log cannot be written, and audit_on_failure is block: %s",
+		       strerror(-r));
+	kms_advise(error, "make room for the audit log or repair it");
+	return r;
 }
 
 int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info,

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kms/audit.h"
 #include "kms/crypto/dek.h"
 #include "kms/error.h"
 #include "kms/provider.h"
@@ -31,9 +32,7 @@ struct kms_options {
 	enum key_state (*remembered)(void *arg, const char *key_id, int64_t *ret_since_s);
 	void (*said_yes)(void *arg, const char *key_id);
 	void *memory_arg;
-	void (*audit)(void *arg, const struct kms_error *outcome,
-		      const struct slot *slot); /* NULL: none */
-	void *audit_arg;
+	struct audit *audit; /* borrowed; NULL: nothing is written down */
 };
 
 /* Lock secret memory and start.  Before any thread.  -ENOMEM with advice about RLIMIT_MEMLOCK. */
@@ -53,6 +52,12 @@ MUST_CHECK int kms_add_key(struct kms *kms, const struct kms_config *config,
 
 /* Does any allowed KEK open this slot? */
 bool kms_can_reach(struct kms *kms, const struct slot *slot);
+
+/*
+ * Write down what others do with keys: replaced slots, revocations.  Wraps, unwraps, failed probes and uses of a recovery key are
+ * written here already.  A negative errno: it must not be done (audit_append()).
+ */
+MUST_CHECK int kms_audit(struct kms *kms, const struct audit_entry *entry);
 
 /* State and canonical id of an allowed KEK. */
 MUST_CHECK int kms_describe(struct kms *kms, const char *uri, struct kms_key_info *ret_info,

@@ -51,8 +51,11 @@ struct kek *kek_required(struct kms *kms, const char *uri, struct kms_error *ret
 /* The KEK that would be asked to unwrap SLOT, or NULL. */
 struct kek *kek_of_slot(struct kms *kms, const struct slot *slot);
 
-/* Tell the audit log; error->code 0 is a success. */
-void kms_audit(struct kms *kms, const struct kms_error *error, const struct slot *slot);
+/*
+ * Write down what a request came to.  Returns error->code; a success that cannot be written down, and must be, becomes a failure.
+ */
+MUST_CHECK int kms_audit_request(struct kms *kms, enum audit_operation operation,
+				 const struct slot *slot, struct kms_error *error);
 
 /* The remembered no of the key of SLOT, which cannot be asked because of ERROR: its errno, with a text; 0: none. */
 int kms_remembered_no(struct kms *kms, const struct slot *slot, struct kms_error *error);

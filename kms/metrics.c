@@ -27,21 +27,27 @@ static const char *outcome_name(unsigned outcome)
 	}
 }
 
-static unsigned outcome_of(const struct metric_event *event)
+static unsigned outcome_of(int code, enum key_state state)
 {
-	if (event->code == 0)
+	if (code == 0)
 		return OUTCOME_OK;
-	if (event->code == -EKEYREJECTED)
+	if (code == -EKEYREJECTED)
 		return OUTCOME_REJECTED;
-	if (event->state == KEY_STATE_UNKNOWN || event->state == KEY_STATE_ENABLED)
+	if (state == KEY_STATE_UNKNOWN || state == KEY_STATE_ENABLED)
 		return OUTCOME_FAILED;
-	return event->state;
+	return state;
+}
+
+const char *metrics_outcome_name(int code, enum key_state state)
+{
+	return outcome_name(outcome_of(code, state));
 }
 
 void metrics_count(struct metrics *metrics, const struct metric_event *event)
 {
 	for (size_t i = 0; i < METRIC_PROVIDERS_MAX && kms_providers[i]; i++) {
-		struct metric_cell *cell = &metrics->cells[i][event->operation][outcome_of(event)];
+		const unsigned outcome = outcome_of(event->code, event->state);
+		struct metric_cell *cell = &metrics->cells[i][event->operation][outcome];
 
 		if (kms_providers[i] != event->provider)
 			continue;

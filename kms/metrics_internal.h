@@ -29,6 +29,9 @@ struct metric_event {
 	int64_t took_ms;
 };
 
+/* The word of an outcome, as in struct kms_metric. */
+const char *metrics_outcome_name(int code, enum key_state state);
+
 /* Thread-safe. */
 void metrics_count(struct metrics *metrics, const struct metric_event *event);
 

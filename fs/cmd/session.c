@@ -87,6 +87,7 @@ int session_open_config(struct session *session)
 	options.settings = session->settings;
 	options.setting_count = session->setting_count;
 	options.keys = session->keys;
+	options.command = invocation->command->name;
 	/* In a listing --key selects rows by Encryption Key ID and names nothing to contact. */
 	options.key_count = invocation->command->run == cmd_snapshot_list ? 0 : session->key_count;
 	/* init takes public keys by that name. */
