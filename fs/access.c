@@ -146,12 +146,12 @@ int access_check_key(const struct config *config, const char *volume_name, const
 	return -EPERM;
 }
 
-int access_with_key(const struct config *config, const char *uri,
-		    int (*use)(void *arg, const struct kms_config *kms_config,
-			       struct kms_error *reterr),
-		    void *arg, struct kms_error *reterr)
+/* SECTION may be NULL: the vendor's own chain. */
+static int with_section(const struct config *config, const char *section, const char *uri,
+			int (*use)(void *arg, const struct kms_config *kms_config,
+				   struct kms_error *reterr),
+			void *arg, struct kms_error *reterr)
 {
-	const char *section = config_key_by_uri(config, uri);
 	size_t count = 0;
 	const struct config_setting *found = section == NULL
 						     ? NULL
@@ -170,6 +170,14 @@ int access_with_key(const struct config *config, const char *uri,
 	for (size_t i = 0; i < count; i++)
 		settings[i] = (struct kms_setting){ found[i].name, found[i].value };
 	return use(arg, &kms_config, reterr);
+}
+
+int access_with_key(const struct config *config, const char *uri,
+		    int (*use)(void *arg, const struct kms_config *kms_config,
+			       struct kms_error *reterr),
+		    void *arg, struct kms_error *reterr)
+{
+	return with_section(config, config_key_by_uri(config, uri), uri, use, arg, reterr);
 }
 
 static int add_key(void *arg, const struct kms_config *kms_config, struct kms_error *reterr)
@@ -194,12 +202,15 @@ static int add_named_keys(struct access *access, struct kms_error *reterr)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < config_key_count(config); i++) {
+		const char *section = config_key_name(config, i);
 		size_t setting_count = 0;
-		const struct config_setting *settings =
-			config_key_settings(config, config_key_name(config, i), &setting_count);
+		const struct config_setting *settings = config_key_settings(config, section,
+									    &setting_count);
 
+		/* Several sections may name one key with credentials of their own. */
 		if (setting_count > 0)
-			r = access_add_key(config, access->kms, settings[0].value, reterr);
+			r = with_section(config, section, settings[0].value, add_key, access->kms,
+					 reterr);
 	}
 	if (r == 0 && key != NULL)
 		r = access_add_key(config, access->kms, key, reterr);
@@ -258,6 +269,12 @@ static void add_remembered_keys(struct access *access)
 	}
 }
 
+static uint32_t milliseconds(int64_t duration_s)
+{
+	return duration_s < 0 || duration_s > UINT32_MAX / 1000 ? UINT32_MAX
+								: (uint32_t)duration_s * 1000;
+}
+
 static void warn_of_audit(void *arg, const char *text)
 {
 	(void)arg;
@@ -300,27 +317,25 @@ int access_open_audit(struct access *access, struct store_error *reterr)
 
 int access_open_kms(struct access *access, struct store_error *reterr)
 {
+	const struct config *config = access->config;
 	const char *name = access->volume_name;
-	const char *role = config_text(access->config, name, "role");
-	const int64_t timeout_s = config_duration_s(access->config, name, "key_timeout");
-	int r = access_open_audit(access, reterr);
-
-	if (r < 0)
-		return r;
-
-	const struct kms_options options = {
-		.key_timeout_ms = timeout_s < 0 || timeout_s > UINT32_MAX / 1000
-					  ? UINT32_MAX
-					  : (uint32_t)timeout_s * 1000,
+	const char *role = config_text(config, name, "role");
+	struct kms_options options = {
+		.key_timeout_ms = milliseconds(config_duration_s(config, name, "key_timeout")),
+		.hedge_after_ms = milliseconds(config_duration_s(config, name, "hedge_after")),
 		.is_write_only = role != NULL && strcmp(role, "write-only") == 0,
 		.recovery_key = access->options.recovery_key,
 		.remembered = access->trust == NULL ? NULL : remembered_state,
 		.said_yes = access->trust == NULL ? NULL : forget_no,
 		.memory_arg = access->trust,
-		.audit = access->audit,
 	};
 	struct kms_error key_error = { 0 };
+	int r = access_open_audit(access, reterr);
 
+	if (r < 0)
+		return r;
+	options.audit = access->audit;
+	options.slot_order = config_list(config, name, "slot_order", &options.slot_order_count);
 	r = kms_open(&options, &access->kms, &key_error);
 	if (r < 0)
 		return access_key_error(r, &key_error, reterr);
@@ -332,7 +347,7 @@ int access_open_kms(struct access *access, struct store_error *reterr)
 }
 
 /*
- * The default key that this host has pinned, be it by `volume trust` or from a trusted writer, may be
+ * The keys of new data that this host has pinned, be it by `volume trust` or from a trusted writer, may be
  * contacted.  Where it cannot be used here the message comes from whoever needs it.
  */
 static void add_pinned_key(struct access *access, const struct uuid *volume)
@@ -344,6 +359,9 @@ static void add_pinned_key(struct access *access, const struct uuid *volume)
 		return;
 	if (pin.record.default_key[0] != '\0')
 		(void)!access_add_key(access->config, access->kms, pin.record.default_key,
+				      &ignored);
+	for (size_t i = 0; i < pin.record.alternate_key_count; i++)
+		(void)!access_add_key(access->config, access->kms, pin.record.alternate_keys[i].uri,
 				      &ignored);
 	volume_pin_free(&pin);
 }

@@ -130,6 +130,12 @@ MUST_CHECK int access_open_store(struct access *access, const struct store_optio
 MUST_CHECK int access_add_recovery_key(struct access *access, const char *path,
 				       struct volume_record *record, struct store_error *reterr);
 
+/*
+ * Add the KEKs of `alternate_key` to the settings of a volume.  IS_TESTED: try each first, and remember it on this host.
+ */
+MUST_CHECK int access_add_alternate_keys(struct access *access, bool is_tested,
+					 struct volume_record *record, struct store_error *reterr);
+
 /* What kms/ reported, as the store's error: code, exit code, text and advice.  Returns ERROR. */
 int access_key_error(int error, const struct kms_error *key_error, struct store_error *reterr);
 

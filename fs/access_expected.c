@@ -71,6 +71,45 @@ int access_add_recovery_key(struct access *access, const char *path, struct volu
 	return r;
 }
 
+static int test_alternate(struct access *access, const char *uri, char id[static KEY_ID_SIZE],
+			  struct store_error *reterr)
+{
+	struct kms_error key_error = { 0 };
+	struct kms_key_info info = { 0 };
+	int r = access_check_key(access->config, access->volume_name, uri, reterr);
+
+	if (r < 0)
+		return r;
+	r = kms_test_key(access->kms, uri, &info, &key_error);
+	if (r < 0)
+		return access_key_error(r, &key_error, reterr);
+	memcpy(id, info.key_id, KEY_ID_SIZE);
+	r = trust_add_kek(access->trust, uri, id);
+	return r < 0 ? access_fail(reterr, r, EXIT_FAILED, "state directory: %s", strerror(-r)) : 0;
+}
+
+int access_add_alternate_keys(struct access *access, bool is_tested, struct volume_record *record,
+			      struct store_error *reterr)
+{
+	size_t count = 0;
+	const char *const *uris = config_list(access->config, access->volume_name, "alternate_key",
+					      &count);
+
+	for (size_t i = 0; i < count; i++) {
+		char id[KEY_ID_SIZE] = "";
+		int r = is_tested ? test_alternate(access, uris[i], id, reterr) : 0;
+
+		if (r < 0)
+			return r;
+		r = strlen(uris[i]) < KEY_ID_SIZE ? volume_record_add_alternate(record, id, uris[i])
+						  : -ENAMETOOLONG;
+		if (r < 0)
+			return access_fail(reterr, r, EXIT_USAGE, "alternate_key %s: %s", uris[i],
+					   strerror(-r));
+	}
+	return 0;
+}
+
 static int expect_recovery_keys(struct access *access, struct volume_record *expected,
 				unsigned *fields, struct store_error *reterr)
 {
@@ -180,6 +219,11 @@ static int expect_volume(struct access *access, struct volume_record *expected, 
 		*fields |= VOLUME_FIELD_VOLUME;
 	}
 	expect_values(access, expected, fields);
+	if (config_is_set(access->config, access->volume_name, "alternate_key"))
+		*fields |= VOLUME_FIELD_ALTERNATE_KEYS;
+	r = access_add_alternate_keys(access, false, expected, reterr);
+	if (r < 0)
+		return r;
 	r = expect_recovery_keys(access, expected, fields, reterr);
 	return r < 0 ? r : expect_plaintext(access, expected, fields, reterr);
 }

@@ -30,16 +30,26 @@ static void drop_made(struct ring_entry *entry)
 	entry->made_count = 0;
 }
 
+/* A request borrows its texts; a copy owns them. */
+static void free_text(const char *text)
+{
+	free((char *)(uintptr_t)text);
+}
+
 static void request_free(struct dek_request *request)
 {
 	struct recovery_key *keys = (struct recovery_key *)(uintptr_t)request->recovery_keys;
+
+	for (size_t i = 0; i < request->alternate_count; i++)
+		free_text(request->alternates[i]);
+	free((const char **)(uintptr_t)request->alternates);
 
 	for (size_t i = 0; i < request->recovery_key_count; i++) {
 		free(keys[i].id);
 		free(keys[i].pem);
 	}
 	free(keys);
-	free((char *)(uintptr_t)request->uri);
+	free_text(request->uri);
 	*request = (struct dek_request){ 0 };
 }
 
@@ -51,13 +61,21 @@ void ring_ticket_free(struct ring_entry *entry)
 
 static int request_copy(const struct dek_request *request, struct dek_request *ret_copy)
 {
-	struct dek_request copy = { .context = request->context };
+	struct dek_request copy = { .context = request->context,
+				    .timeout_ms = request->timeout_ms };
 	struct recovery_key *keys = calloc(request->recovery_key_count + 1, sizeof(*keys));
+	const char **alternates = calloc(request->alternate_count + 1, sizeof(*alternates));
 	bool is_complete;
 
 	copy.uri = strdup(request->uri);
 	copy.recovery_keys = keys;
-	is_complete = keys && copy.uri;
+	copy.alternates = alternates;
+	is_complete = keys && alternates && copy.uri;
+	for (size_t i = 0; is_complete && i < request->alternate_count; i++) {
+		alternates[i] = strdup(request->alternates[i]);
+		is_complete = alternates[i] != NULL;
+		copy.alternate_count++;
+	}
 	for (size_t i = 0; is_complete && i < request->recovery_key_count; i++) {
 		keys[i].id = strdup(request->recovery_keys[i].id);
 		keys[i].pem = strdup(request->recovery_keys[i].pem);
@@ -76,9 +94,13 @@ static bool request_equal(const struct dek_request *a, const struct dek_request 
 {
 	if (!a->uri || strcmp(a->uri, b->uri) != 0 ||
 	    a->recovery_key_count != b->recovery_key_count ||
+	    a->alternate_count != b->alternate_count ||
 	    !uuid_equal(&a->context.volume, &b->context.volume) ||
 	    !uuid_equal(&a->context.snapshot, &b->context.snapshot))
 		return false;
+	for (size_t i = 0; i < a->alternate_count; i++)
+		if (strcmp(a->alternates[i], b->alternates[i]) != 0)
+			return false;
 	for (size_t i = 0; i < a->recovery_key_count; i++)
 		if (strcmp(a->recovery_keys[i].id, b->recovery_keys[i].id) != 0)
 			return false;

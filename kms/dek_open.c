@@ -1,20 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening DEKs: which slot may do it, and what an answer of its key service means. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "kms/envelope.h"
 #include "kms/kms_internal.h"
 
+/* Who wrote the slot, and who asks: often two different people. */
+static void explain_access(const struct kek *kek, const struct slot *slot, struct kms_error *error)
+{
+	const char *principal = text_pairs_get(&slot->access, "principal");
+	const char *section = text_pairs_get(&slot->access, "section");
+	const size_t used = strlen(error->text);
+
+	if (!principal || strstr(error->text, "written as "))
+		return;
+	(void)snprintf(error->text + used, sizeof(error->text) - used,
+		       "; the slot was written as %.120s%s%.40s%s%s%.40s%s", principal,
+		       section ? " ([key \"" : "", section ? section : "", section ? "\"])" : "",
+		       !kek           ? ""
+		       : kek->section ? ", this host asks as [key \""
+				      : ", this host asks with the vendor's own chain",
+		       kek && kek->section ? kek->section : "", kek && kek->section ? "\"]" : "");
+}
+
 static int open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
-		     const struct slot *slot, struct dek **ret_dek, struct kms_error *error)
+		     const struct slot *slot, const atomic_bool *is_cancelled, struct dek **ret_dek,
+		     struct kms_error *error)
 {
 	const struct wrap_context context = { .volume = record->volume,
 					      .snapshot = record->snapshot };
 	CLEANUP(secret_cleanup) struct secret *secret = NULL;
-	const struct kek_request request = {
-		.operation = KMS_UNWRAP, .context = &context, .slot = slot, .ret_secret = &secret
-	};
+	const struct kek_request request = { .operation = KMS_UNWRAP,
+					     .context = &context,
+					     .slot = slot,
+					     .ret_secret = &secret,
+					     .is_cancelled = is_cancelled };
 	int r;
 
 	r = kek_ask(kms, kek, &request, error);
@@ -26,17 +48,20 @@ static int open_slot(struct kms *kms, struct kek *kek, const struct key_record *
 	if (r == 0)
 		r = envelope_open(record, slot, secret, ret_dek, error);
 	error->code = r;
+	if (r == -EACCES || r == -EKEYEXPIRED)
+		explain_access(kek, slot, error);
 	return r;
 }
 
-int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
-		  const struct slot *slot, struct dek **ret_dek, struct kms_error *reterr)
+int kms_ask_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
+		 const struct slot *slot, const atomic_bool *is_cancelled, struct dek **ret_dek,
+		 struct kms_error *reterr)
 {
 	CLEANUP(dek_cleanup) struct dek *dek = NULL;
 	struct kms_error error = { 0 };
 	int r;
 
-	(void)!open_slot(kms, kek, record, slot, &dek, &error);
+	(void)!open_slot(kms, kek, record, slot, is_cancelled, &dek, &error);
 	r = kms_audit_request(kms,
 			      slot->role == SLOT_RECOVERY ? AUDIT_RECOVERY_KEY_USED : AUDIT_UNWRAP,
 			      slot, &error);
@@ -47,33 +72,35 @@ int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *rec
 	return r;
 }
 
-/* Only an unreachable primary lets another slot open; expired credentials count as unreachable. */
-static bool may_use_alternate(int code)
+int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
+		  const struct slot *slot, struct dek **ret_dek, struct kms_error *reterr)
 {
-	return code == -EHOSTUNREACH || code == -ETIMEDOUT || code == -EKEYEXPIRED;
-}
-
-static int open_alternate(struct kms *kms, const struct key_record *record, struct dek **ret_dek,
-			  size_t *ret_slot_index)
-{
-	for (size_t i = 0; i < record->slot_count; i++) {
-		const struct slot *slot = &record->slots[i];
-		struct kek *kek = slot->role == SLOT_ALTERNATE ? kek_of_slot(kms, slot) : NULL;
-
-		if (!kek || kms_open_slot(kms, kek, record, slot, ret_dek, NULL) < 0)
-			continue;
-		if (ret_slot_index)
-			*ret_slot_index = i;
-		return 0;
-	}
-	return -EHOSTUNREACH;
+	return kms_ask_slot(kms, kek, record, slot, NULL, ret_dek, reterr);
 }
 
 /* Named by the operator, so it may override a primary that is lost, disabled or deleted. */
-static int open_recovery(struct kms *kms, const struct key_record *record, struct dek **ret_dek,
-			 size_t *ret_slot_index, struct kms_error *reterr)
+static int recover(struct kms *kms, struct kek *kek, const struct key_record *record,
+		   struct dek **ret_dek, size_t *ret_slot_index, struct kms_error *reterr)
 {
-	const struct kms_setting setting = { "private_key_file", kms->options.recovery_key };
+	for (size_t i = 0; i < record->slot_count; i++) {
+		const struct slot *slot = &record->slots[i];
+		int r;
+
+		if (slot->role != SLOT_RECOVERY || !kek->provider->owns(kek->state, slot))
+			continue;
+		r = kms_open_slot(kms, kek, record, slot, ret_dek, reterr);
+		if (r == 0 && ret_slot_index)
+			*ret_slot_index = i;
+		return r;
+	}
+	return kms_fail(reterr, -ENOKEY, KEY_STATE_UNKNOWN,
+			"this data key has no slot of the recovery key");
+}
+
+int kms_recover_dek(struct kms *kms, const char *recovery_key, const struct key_record *record,
+		    struct dek **ret_dek, struct kms_error *reterr)
+{
+	const struct kms_setting setting = { "private_key_file", recovery_key };
 	const struct kms_config config = {
 		.uri = "recovery:", .settings = &setting, .setting_count = 1
 	};
@@ -83,17 +110,23 @@ static int open_recovery(struct kms *kms, const struct key_record *record, struc
 	r = kek.provider->open(&config, &kek.state, reterr);
 	if (r < 0)
 		return r;
-	r = kms_fail(reterr, -ENOKEY, KEY_STATE_UNKNOWN, "no recovery slot for this key");
-	for (size_t i = 0; i < record->slot_count; i++) {
-		if (record->slots[i].role != SLOT_RECOVERY ||
-		    !kek.provider->owns(kek.state, &record->slots[i]))
-			continue;
-		r = kms_open_slot(kms, &kek, record, &record->slots[i], ret_dek, reterr);
-		if (r == 0 && ret_slot_index)
-			*ret_slot_index = i;
-		break;
-	}
+	r = recover(kms, &kek, record, ret_dek, NULL, reterr);
 	kek.provider->close(kek.state);
+	return r;
+}
+
+static int fail_unnamed(const struct slot *primary, struct kms_error *reterr)
+{
+	struct kms_error error = { 0 };
+	int r = kms_fail(&error, -ENOKEY, KEY_STATE_UNKNOWN, "nothing on this host names key %s",
+			 primary->key_id);
+
+	explain_access(NULL, primary, &error);
+	kms_advise(&error, !strcmp(primary->provider, "keyring")
+				   ? "give the file with --keyring FILE"
+				   : "give it with --key URI, or in a [key] section");
+	if (reterr)
+		*reterr = error;
 	return r;
 }
 
@@ -103,34 +136,23 @@ int kms_unwrap_dek(struct kms *kms, const struct key_record *record, struct dek 
 	const struct slot *primary = key_record_primary(record);
 	struct kms_error error = { 0 };
 	struct kek *kek;
+	size_t index = (size_t)(primary - record->slots);
 	int r;
 
-	if (kms->options.recovery_key)
-		return open_recovery(kms, record, ret_dek, ret_slot_index, reterr);
+	if (kms->recovery)
+		return recover(kms, kms->recovery, record, ret_dek, ret_slot_index, reterr);
 	if (kms->options.is_write_only)
 		return kms_fail(reterr, -EACCES, KEY_STATE_DENIED,
 				"this host is write-only; it may not open stored data keys");
 	kek = kek_of_slot(kms, primary);
-	if (!kek) {
-		r = kms_fail(reterr, -ENOKEY, KEY_STATE_UNKNOWN,
-			     "nothing on this host names key %s", primary->key_id);
-		kms_advise(reterr, !strcmp(primary->provider, "keyring")
-					   ? "give the file with --keyring FILE"
-					   : "give it with --key URI, or in a [key] section");
-		return r;
-	}
-	r = kms_open_slot(kms, kek, record, primary, ret_dek, &error);
+	if (!kek)
+		return fail_unnamed(primary, reterr);
+	r = kms_has_alternates(kms, record)
+		    ? kms_open_hedged(kms, kek, record, ret_dek, &index, &error)
+		    : kms_open_slot(kms, kek, record, primary, ret_dek, &error);
 	if (r == 0 && ret_slot_index)
-		*ret_slot_index = (size_t)(primary - record->slots);
-	if (may_use_alternate(r)) {
-		/* What it said last counts until it says something else. */
-		const int no = kms_remembered_no(kms, primary, &error);
-
-		if (no == 0 && open_alternate(kms, record, ret_dek, ret_slot_index) == 0)
-			return 0;
-		r = no < 0 ? no : r;
-	}
-	if (r < 0 && reterr)
+		*ret_slot_index = index;
+	if (reterr && (r < 0 || &record->slots[index] != primary))
 		*reterr = error;
 	return r;
 }

@@ -18,6 +18,17 @@
 
 #define RING_OPEN_MAX 1024 /* idle DEKs beyond this are forgotten, least recently used first */
 
+/* A DEK that an alternate had opened. */
+static void primary_said_no(void *arg, const struct uuid *dek_id, const struct kms_error *no)
+{
+	struct dek_ring *ring = arg;
+
+	if (ring->options.strayed)
+		ring->options.strayed(ring->options.arg, dek_id, NULL, no);
+	else if (key_state_is_definite_no(no->state))
+		dek_ring_revoke(ring, dek_id, no->state);
+}
+
 int dek_ring_create(const struct dek_ring_options *options, struct dek_ring **ret_ring)
 {
 	struct dek_ring *ring = calloc(1, sizeof(*ring));
@@ -30,6 +41,7 @@ int dek_ring_create(const struct dek_ring_options *options, struct dek_ring **re
 	pthread_mutex_init(&ring->lock, NULL);
 	pthread_cond_init(&ring->has_job, NULL);
 	pthread_cond_init(&ring->has_outcome, NULL);
+	kms_listen(ring->options.kms, primary_said_no, ring);
 	*ret_ring = ring;
 	return 0;
 }
@@ -93,21 +105,25 @@ static void entry_set_open(struct dek_ring *ring, struct ring_entry *entry, stru
 		ring_evict(ring);
 	entry->dek = dek;
 	entry->state = RING_OPEN;
+	entry->error = (struct kms_error){ 0 };
 	ring->open_count++;
 }
 
-/* Unwrap one DEK; without the lock. */
+/* Unwrap one DEK; without the lock.  RETERR is filled where an alternate opened it. */
 static int unwrap(struct dek_ring *ring, const struct uuid *dek_id, struct dek **ret_dek,
 		  struct kms_error *reterr)
 {
 	struct key_record record = { 0 };
 	CLEANUP(dek_cleanup) struct dek *dek = NULL;
+	size_t index = 0;
 	int r;
 
 	r = ring->options.load(ring->options.arg, dek_id, &record, reterr);
 	if (r < 0)
 		return r;
-	r = kms_unwrap_dek(ring->options.kms, &record, &dek, NULL, reterr);
+	r = kms_unwrap_dek(ring->options.kms, &record, &dek, &index, reterr);
+	if (r == 0 && record.slots[index].role == SLOT_ALTERNATE && ring->options.strayed)
+		ring->options.strayed(ring->options.arg, dek_id, &record.slots[index], reterr);
 	key_record_free(&record);
 	if (r < 0)
 		return r;
@@ -139,10 +155,13 @@ static int work_unwrap(struct dek_ring *ring, struct ring_entry *entry, struct k
 		dek_put(dek);
 		return entry->error.code;
 	}
-	if (entry->state == RING_OPEN)
+	if (entry->state == RING_OPEN) {
 		dek_put(dek);
-	else
-		entry_set_open(ring, entry, dek);
+		return 0;
+	}
+	entry_set_open(ring, entry, dek);
+	entry->error = *reterr;
+	entry->error.code = 0;
 	return 0;
 }
 
@@ -307,6 +326,8 @@ int dek_ring_get(struct dek_ring *ring, const struct uuid *dek_id, struct dek **
 			continue;
 		r = entry->state == RING_OPEN ? entry_try(ring, entry, ret_dek) : entry->error.code;
 	}
+	if (r == 0 && reterr && entry && entry->error.text[0])
+		*reterr = entry->error;
 	if (r < 0 && reterr) {
 		if (entry && entry->error.code == r)
 			*reterr = entry->error;
@@ -330,6 +351,21 @@ bool dek_ring_failure(struct dek_ring *ring, const struct uuid *dek_id, struct k
 		*ret_error = entry->error;
 	pthread_mutex_unlock(&ring->lock);
 	return has_failure;
+}
+
+bool dek_ring_has_strayed(struct dek_ring *ring, const struct uuid *dek_id,
+			  struct kms_error *ret_primary)
+{
+	const struct ring_entry *entry;
+	bool has_strayed;
+
+	pthread_mutex_lock(&ring->lock);
+	entry = entry_find(ring, dek_id);
+	has_strayed = entry && entry->state == RING_OPEN && entry->error.text[0];
+	if (has_strayed && ret_primary)
+		*ret_primary = entry->error;
+	pthread_mutex_unlock(&ring->lock);
+	return has_strayed;
 }
 
 int dek_ring_insert(struct dek_ring *ring, struct dek *dek)
@@ -422,6 +458,7 @@ void dek_ring_free(struct dek_ring *ring)
 
 	if (!ring)
 		return;
+	kms_listen(ring->options.kms, NULL, NULL);
 	pthread_mutex_lock(&ring->lock);
 	ring->is_stopping = true;
 	pthread_cond_broadcast(&ring->has_job);

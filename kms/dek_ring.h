@@ -22,6 +22,13 @@ struct dek_ring_options {
 		    struct kms_error *reterr);
 	/* A DEK has become available; called on a key thread before anybody gets it (journal replay).  May be NULL. */
 	int (*opened)(void *arg, struct dek *dek);
+	/*
+	 * An alternate slot opened a DEK, because its primary is unreachable as PRIMARY says; or, with SLOT NULL, the primary of
+	 * such a DEK has said no since, and the DEK is to be withdrawn.  Called on key threads.  May be NULL: then it is
+	 * withdrawn here.
+	 */
+	void (*strayed)(void *arg, const struct uuid *dek_id, const struct slot *slot,
+			const struct kms_error *primary);
 	void *arg;
 	uint32_t failure_ttl_ms; /* default 5000 */
 };
@@ -38,9 +45,13 @@ MUST_CHECK int dek_ring_try(struct dek_ring *ring, const struct uuid *dek_id, st
 void dek_ring_wait(struct dek_ring *ring, const struct uuid *dek_id,
 		   void (*ready)(void *arg, int outcome), void *arg);
 
-/* Blocking form for commands. */
+/* Blocking form for commands.  On success RETERR says, if an alternate slot opened it, why the primary did not. */
 MUST_CHECK int dek_ring_get(struct dek_ring *ring, const struct uuid *dek_id, struct dek **ret_dek,
 			    struct kms_error *reterr);
+
+/* Is a DEK open because an alternate slot opened it?  PRIMARY: why its primary did not; may be NULL. */
+bool dek_ring_has_strayed(struct dek_ring *ring, const struct uuid *dek_id,
+			  struct kms_error *ret_primary);
 
 /* The last failure for a DEK, for messages.  false: none remembered. */
 bool dek_ring_failure(struct dek_ring *ring, const struct uuid *dek_id,

@@ -9,7 +9,7 @@
 #include "kms/kms_internal.h"
 
 /* Have the service wrap a secret into SLOT, whose ids and role are set.  ERROR is not NULL. */
-static int ask_to_wrap(struct kms *kms, struct kek *kek, struct slot *slot,
+static int ask_to_wrap(struct kms *kms, struct kek *kek, uint32_t timeout_ms, struct slot *slot,
 		       struct secret **ret_secret, struct kms_error *error)
 {
 	const struct wrap_context context = { .volume = slot->volume, .snapshot = slot->snapshot };
@@ -19,6 +19,7 @@ static int ask_to_wrap(struct kms *kms, struct kek *kek, struct slot *slot,
 		.context = &context,
 		.new_slot = slot,
 		.ret_secret = &secret,
+		.timeout_ms = timeout_ms,
 	};
 	int r;
 
@@ -37,14 +38,14 @@ static int ask_to_wrap(struct kms *kms, struct kek *kek, struct slot *slot,
 	return r;
 }
 
-static int wrap_secret(struct kms *kms, struct kek *kek, struct slot *slot,
+static int wrap_secret(struct kms *kms, struct kek *kek, uint32_t timeout_ms, struct slot *slot,
 		       struct secret **ret_secret, struct kms_error *reterr)
 {
 	struct kms_error error = { 0 };
 	CLEANUP(secret_cleanup) struct secret *secret = NULL;
 	int r;
 
-	(void)!ask_to_wrap(kms, kek, slot, &secret, &error);
+	(void)!ask_to_wrap(kms, kek, timeout_ms, slot, &secret, &error);
 	r = kms_audit_request(kms, AUDIT_WRAP, slot, &error);
 	if (r == 0)
 		*ret_secret = TAKE(secret);
@@ -62,12 +63,12 @@ int kms_try_wrapping(struct kms *kms, struct kek *kek, const struct slot *slot,
 				.dek = slot->dek,
 				.role = slot->role };
 
-	return ask_to_wrap(kms, kek, &wrapped, &secret, error);
+	return ask_to_wrap(kms, kek, 0, &wrapped, &secret, error);
 }
 
 /* A new slot of DEK under KEK. */
-static int make_slot(struct kms *kms, struct kek *kek, const struct dek *dek, struct slot *slot,
-		     struct kms_error *reterr)
+static int make_slot(struct kms *kms, struct kek *kek, uint32_t timeout_ms, const struct dek *dek,
+		     struct slot *slot, struct kms_error *reterr)
 {
 	CLEANUP(secret_cleanup) struct secret *secret = NULL;
 	int r;
@@ -75,7 +76,7 @@ static int make_slot(struct kms *kms, struct kek *kek, const struct dek *dek, st
 	r = random_uuid(&slot->slot);
 	if (r < 0)
 		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "drawing an id: %s", strerror(-r));
-	r = wrap_secret(kms, kek, slot, &secret, reterr);
+	r = wrap_secret(kms, kek, timeout_ms, slot, &secret, reterr);
 	if (r < 0)
 		return r;
 	r = envelope_seal_slot(dek, secret, slot);
@@ -116,10 +117,19 @@ int kms_authenticate_record(const struct dek *dek, struct key_record *record)
 	return dek_mac(dek, DEK_LABEL_SLOTS, &table, 1, record->mac);
 }
 
+/* A record that is being filled. */
+struct filling {
+	struct kms *kms;
+	const struct dek_request *request;
+	const struct dek *dek;
+	struct key_record *record;
+};
+
 /* Add a slot to a record that has none for it yet. */
-static int add_slot(struct kms *kms, struct kek *kek, enum slot_role role, const struct dek *dek,
-		    struct key_record *record, struct kms_error *reterr)
+static int add_slot(const struct filling *filling, struct kek *kek, enum slot_role role,
+		    struct kms_error *reterr)
 {
+	struct key_record *record = filling->record;
 	struct slot *slot = &record->slots[record->slot_count];
 
 	*slot = (struct slot){ .volume = record->volume,
@@ -127,35 +137,64 @@ static int add_slot(struct kms *kms, struct kek *kek, enum slot_role role, const
 			       .dek = record->dek,
 			       .role = role };
 	record->slot_count++;
-	return make_slot(kms, kek, dek, slot, reterr);
+	return make_slot(filling->kms, kek, filling->request->timeout_ms, filling->dek, slot,
+			 reterr);
 }
 
-static int fill_record(struct kms *kms, struct kek *kek, const struct dek_request *request,
-		       const struct dek *dek, struct key_record *record, struct kms_error *reterr)
+static int add_alternates(const struct filling *filling, struct kms_error *reterr)
 {
-	int r;
+	const struct dek_request *request = filling->request;
 
-	if (request->recovery_key_count >= KEY_SLOTS_MAX)
-		return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN, "at most %d recovery keys",
-				KEY_SLOTS_MAX - 1);
-	record->dek = *dek_id(dek);
-	record->slots = calloc(1 + request->recovery_key_count, sizeof(*record->slots));
-	if (!record->slots)
-		return kms_fail(reterr, -ENOMEM, KEY_STATE_UNKNOWN, "out of memory");
-	r = add_slot(kms, kek, SLOT_PRIMARY, dek, record, reterr);
+	for (size_t i = 0; i < request->alternate_count; i++) {
+		struct kek *kek = kek_required(filling->kms, request->alternates[i], reterr);
+		int r = kek ? add_slot(filling, kek, SLOT_ALTERNATE, reterr) : -EINVAL;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_recovery_slots(const struct filling *filling, struct kms_error *reterr)
+{
+	const struct dek_request *request = filling->request;
+	int r = 0;
+
 	for (size_t i = 0; r == 0 && i < request->recovery_key_count; i++) {
 		struct kek recovery = { 0 };
 
 		r = kms_open_recovery(&request->recovery_keys[i], &recovery.provider,
 				      &recovery.state, reterr);
 		if (r < 0)
-			break;
-		r = add_slot(kms, &recovery, SLOT_RECOVERY, dek, record, reterr);
+			return r;
+		r = add_slot(filling, &recovery, SLOT_RECOVERY, reterr);
 		recovery.provider->close(recovery.state);
 	}
+	return r;
+}
+
+static int fill_record(const struct filling *filling, struct kek *kek, struct kms_error *reterr)
+{
+	const struct dek_request *request = filling->request;
+	struct key_record *record = filling->record;
+	size_t count = 1 + request->alternate_count + request->recovery_key_count;
+	int r;
+
+	if (count > KEY_SLOTS_MAX)
+		return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN,
+				"at most %d alternate and recovery keys", KEY_SLOTS_MAX - 1);
+	record->dek = *dek_id(filling->dek);
+	record->slots = calloc(count, sizeof(*record->slots));
+	if (!record->slots)
+		return kms_fail(reterr, -ENOMEM, KEY_STATE_UNKNOWN, "out of memory");
+	r = add_slot(filling, kek, SLOT_PRIMARY, reterr);
+	if (r == 0)
+		r = add_alternates(filling, reterr);
+	if (r == 0)
+		r = add_recovery_slots(filling, reterr);
 	if (r < 0)
 		return r;
-	r = dek_commitment(dek, record->commitment);
+	r = dek_commitment(filling->dek, record->commitment);
 	if (r < 0)
 		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "making a key record: %s",
 				strerror(-r));
@@ -180,7 +219,7 @@ int kms_create_dek(struct kms *kms, const struct dek_request *request,
 	if (r < 0)
 		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "drawing a data key: %s",
 				strerror(-r));
-	r = fill_record(kms, kek, request, dek, &record, reterr);
+	r = fill_record(&(struct filling){ kms, request, dek, &record }, kek, reterr);
 	if (r < 0) {
 		key_record_free(&record);
 		return r;
@@ -229,7 +268,7 @@ int kms_rewrap(struct kms *kms, const struct dek *dek, const char *uri, enum slo
 			       .snapshot = record->snapshot,
 			       .dek = record->dek,
 			       .role = role };
-	r = make_slot(kms, kek, dek, slot, reterr);
+	r = make_slot(kms, kek, 0, dek, slot, reterr);
 	if (r < 0)
 		return r;
 	record->generation++;

@@ -57,7 +57,7 @@ int kek_ask(struct kms *kms, struct kek *kek, const struct kek_request *request,
 	struct retry retry;
 	int r;
 
-	retry_begin(&retry, kms->options.key_timeout_ms,
+	retry_begin(&retry, request->timeout_ms ? request->timeout_ms : kms->options.key_timeout_ms,
 		    request->is_cancelled ? request->is_cancelled : &kms->is_cancelled);
 	do
 		r = guarded_attempt(kms, kek, &retry.call, request, error);

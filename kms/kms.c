@@ -11,11 +11,59 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kms/config_copy.h"
 #include "kms/crypto/random.h"
 #include "kms/kms_internal.h"
 #include "meta/timestamp.h"
 
 #define KEY_TIMEOUT_DEFAULT_MS 10000
+#define HEDGE_AFTER_DEFAULT_MS 2000
+
+static void kek_free(struct kek *kek)
+{
+	if (!kek)
+		return;
+	if (kek->state)
+		kek->provider->close(kek->state);
+	kms_config_free(kek->config);
+	free(kek);
+}
+
+/* A KEK that is not among those that may be contacted. */
+static int kek_open(const struct kms_provider *provider, const struct kms_config *config,
+		    struct kek **ret_kek, struct kms_error *reterr)
+{
+	struct kek *kek = calloc(1, sizeof(*kek));
+	int r = kek ? kms_config_copy(config, &kek->config) : -ENOMEM;
+
+	if (r < 0) {
+		free(kek);
+		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "out of memory");
+	}
+	kek->provider = provider;
+	kek->uri = kek->config->uri;
+	kek->section = kek->config->section;
+	r = provider->open(config, &kek->state, reterr);
+	if (r < 0) {
+		kek->state = NULL;
+		kek_free(kek);
+		return r;
+	}
+	*ret_kek = kek;
+	return 0;
+}
+
+static int open_recovery_key(struct kms *kms, struct kms_error *reterr)
+{
+	const struct kms_setting setting = { "private_key_file", kms->options.recovery_key };
+	const struct kms_config config = {
+		.uri = "recovery:", .settings = &setting, .setting_count = 1
+	};
+
+	return kms->options.recovery_key
+		       ? kek_open(kms_provider_by_name("recovery"), &config, &kms->recovery, reterr)
+		       : 0;
+}
 
 int kms_open(const struct kms_options *options, struct kms **ret_kms, struct kms_error *reterr)
 {
@@ -34,7 +82,16 @@ int kms_open(const struct kms_options *options, struct kms **ret_kms, struct kms
 	kms->options = *options;
 	if (!kms->options.key_timeout_ms)
 		kms->options.key_timeout_ms = KEY_TIMEOUT_DEFAULT_MS;
+	if (!kms->options.hedge_after_ms)
+		kms->options.hedge_after_ms = HEDGE_AFTER_DEFAULT_MS;
 	pthread_mutex_init(&kms->lock, NULL);
+	pthread_mutex_init(&kms->listener_lock, NULL);
+	pthread_cond_init(&kms->openings_ended, NULL);
+	r = open_recovery_key(kms, reterr);
+	if (r < 0) {
+		kms_close(kms);
+		return r;
+	}
 	*ret_kms = kms;
 	return 0;
 }
@@ -43,14 +100,20 @@ void kms_close(struct kms *kms)
 {
 	if (!kms)
 		return;
+	atomic_store(&kms->is_cancelled, true);
+	pthread_mutex_lock(&kms->lock);
+	while (kms->opening_count)
+		pthread_cond_wait(&kms->openings_ended, &kms->lock);
+	pthread_mutex_unlock(&kms->lock);
 	while (kms->keks) {
 		struct kek *kek = kms->keks;
 
 		kms->keks = kek->next;
-		kek->provider->close(kek->state);
-		free(kek->uri);
-		free(kek);
+		kek_free(kek);
 	}
+	kek_free(kms->recovery);
+	pthread_cond_destroy(&kms->openings_ended);
+	pthread_mutex_destroy(&kms->listener_lock);
 	pthread_mutex_destroy(&kms->lock);
 	free(kms);
 }
@@ -58,6 +121,16 @@ void kms_close(struct kms *kms)
 void kms_cancel(struct kms *kms)
 {
 	kms->is_cancelled = true;
+}
+
+bool kms_has_recovery_key(const struct kms *kms)
+{
+	return kms->recovery != NULL;
+}
+
+uint32_t kms_hedge_after_ms(const struct kms *kms)
+{
+	return kms->options.hedge_after_ms;
 }
 
 static struct kek *kek_first(struct kms *kms)
@@ -78,22 +151,79 @@ static struct kek *kek_by_uri(struct kms *kms, const char *uri)
 	return NULL;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool has_setting(const struct kms_config *config, const char *value)
+{
+	for (size_t i = 0; i < config->setting_count; i++)
+		if (!strcmp(config->settings[i].value, value))
+			return true;
+	return false;
+}
+
+#define FITS_BEST 3
+
+/*
+ * How well the credentials of a KEK fit those that wrote a slot.  The principal says more than the name of a section, which
+ * every host chooses for itself.
+ */
+static int fitness(const struct kek *kek, const struct slot *slot)
+{
+	const char *principal = text_pairs_get(&slot->access, "principal");
+	int result = 0;
+
+	if (!principal || has_setting(kek->config, principal))
+		result += 2;
+	if (is_same_text(kek->section, text_pairs_get(&slot->access, "section")))
+		result++;
+	return result;
+}
+
 struct kek *kek_of_slot(struct kms *kms, const struct slot *slot)
 {
+	struct kek *best = NULL;
+	int best_fitness = -1;
+
+	for (struct kek *kek = kek_first(kms); kek && best_fitness < FITS_BEST; kek = kek->next) {
+		if (strcmp(kek->provider->name, slot->provider) != 0 ||
+		    fitness(kek, slot) <= best_fitness || !kek->provider->owns(kek->state, slot))
+			continue;
+		best = kek;
+		best_fitness = fitness(kek, slot);
+	}
+	return best;
+}
+
+static bool is_added(struct kms *kms, const struct kms_config *config)
+{
 	for (struct kek *kek = kek_first(kms); kek; kek = kek->next)
-		if (!strcmp(kek->provider->name, slot->provider) &&
-		    kek->provider->owns(kek->state, slot))
-			return kek;
-	return NULL;
+		if (!strcmp(kek->uri, config->uri) && is_same_text(kek->section, config->section))
+			return true;
+	return false;
+}
+
+/* At the end: of several with one URI the first counts. */
+static void kek_append(struct kms *kms, struct kek *kek)
+{
+	struct kek **place = &kms->keks;
+
+	pthread_mutex_lock(&kms->lock);
+	while (*place)
+		place = &(*place)->next;
+	*place = kek;
+	pthread_mutex_unlock(&kms->lock);
 }
 
 int kms_add_key(struct kms *kms, const struct kms_config *config, struct kms_error *reterr)
 {
 	const struct kms_provider *provider = kms_provider_for_uri(config->uri);
-	struct kek *kek;
+	struct kek *kek = NULL;
 	int r;
 
-	if (kek_by_uri(kms, config->uri))
+	if (is_added(kms, config))
 		return 0;
 	if (!provider) {
 		r = kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN,
@@ -101,21 +231,10 @@ int kms_add_key(struct kms *kms, const struct kms_config *config, struct kms_err
 		kms_advise(reterr, "see 'URI schemes' in snapcrypt(1)");
 		return r;
 	}
-	kek = calloc(1, sizeof(*kek));
-	if (!kek)
-		return kms_fail(reterr, -ENOMEM, KEY_STATE_UNKNOWN, "out of memory");
-	kek->provider = provider;
-	kek->uri = strdup(config->uri);
-	r = kek->uri ? provider->open(config, &kek->state, reterr) : -ENOMEM;
-	if (r < 0) {
-		free(kek->uri);
-		free(kek);
+	r = kek_open(provider, config, &kek, reterr);
+	if (r < 0)
 		return r;
-	}
-	pthread_mutex_lock(&kms->lock);
-	kek->next = kms->keks;
-	kms->keks = kek;
-	pthread_mutex_unlock(&kms->lock);
+	kek_append(kms, kek);
 	return 0;
 }
 
@@ -208,9 +327,15 @@ int kms_audit_request(struct kms *kms, enum audit_operation operation, const str
 int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info,
 		 struct kms_error *reterr)
 {
+	return kms_test_key_within(kms, uri, 0, ret_info, reterr);
+}
+
+int kms_test_key_within(struct kms *kms, const char *uri, uint32_t timeout_ms,
+			struct kms_key_info *ret_info, struct kms_error *reterr)
+{
 	CLEANUP(dek_cleanup) struct dek *made = NULL;
 	CLEANUP(dek_cleanup) struct dek *opened = NULL;
-	struct dek_request request = { .uri = uri };
+	struct dek_request request = { .uri = uri, .timeout_ms = timeout_ms };
 	struct key_record record = { 0 };
 	int r;
 

@@ -23,7 +23,11 @@ struct kms;
 
 struct kms_options {
 	uint32_t key_timeout_ms; /* deadline of one operation with all its retries; default 10000 */
-	bool is_write_only;      /* role = write-only: never unwrap */
+	uint32_t hedge_after_ms; /* alternates are asked when the primary is silent so long; default 2000 */
+	const char *const
+		*slot_order; /* alternates in this order, as URIs or section names; borrowed */
+	size_t slot_order_count;
+	bool is_write_only;       /* role = write-only: never unwrap */
 	const char *recovery_key; /* --recovery-key FILE, or NULL */
 	/*
 	 * What this host remembers of keys, NULL: nothing.  remembered(): the confirmed definite no of KEY_ID and since when, or
@@ -45,10 +49,14 @@ void kms_cancel(struct kms *kms);
 
 /*
  * Allow a KEK to be contacted.  Endpoints come only from configuration, environment, --key or host state, so this is the
- * only door.  Adding one twice is harmless.  No network.
+ * only door.  Adding one twice is harmless; one URI with several sections is several KEKs, of which the first makes new slots and
+ * the one that fits best is asked about a stored slot.  No network.
  */
 MUST_CHECK int kms_add_key(struct kms *kms, const struct kms_config *config,
 			   struct kms_error *reterr);
+
+/* Was a recovery key named?  Then it opens everything, and no primary is asked. */
+bool kms_has_recovery_key(const struct kms *kms);
 
 /* Does any allowed KEK open this slot? */
 bool kms_can_reach(struct kms *kms, const struct slot *slot);
@@ -71,6 +79,13 @@ MUST_CHECK int kms_describe_slot(struct kms *kms, const struct slot *slot,
 MUST_CHECK int kms_test_key(struct kms *kms, const char *uri, struct kms_key_info *ret_info,
 			    struct kms_error *reterr);
 
+/* The same with another deadline for each request; 0: as configured. */
+MUST_CHECK int kms_test_key_within(struct kms *kms, const char *uri, uint32_t timeout_ms,
+				   struct kms_key_info *ret_info, struct kms_error *reterr);
+
+/* Milliseconds that a primary may stay silent. */
+uint32_t kms_hedge_after_ms(const struct kms *kms);
+
 /* A notice about the credentials that wrote a slot (static user keys where roles are better), or NULL.  A constant. */
 const char *kms_access_notice(const struct slot *slot);
 
@@ -78,12 +93,17 @@ const char *kms_access_notice(const struct slot *slot);
  * What a new DEK is for and who may open it.  Borrowed for the call, copied by those who keep it.
  *
  *   uri            KEK of the primary slot; already added
+ *   alternates     KEKs of one alternate slot each; already added
  *   context        snapshot zero: an id for it is drawn
  *   recovery_keys  one recovery slot each; a public key is all that wrapping needs
+ *   timeout_ms     deadline of each request to a key service; 0: as configured
  */
 struct dek_request {
 	const char *uri;
+	const char *const *alternates;
+	size_t alternate_count;
 	struct wrap_context context;
+	uint32_t timeout_ms;
 	const struct recovery_key *recovery_keys;
 	size_t recovery_key_count;
 };
@@ -101,9 +121,11 @@ MUST_CHECK int kms_create_dek(struct kms *kms, const struct dek_request *request
 MUST_CHECK int kms_authenticate_record(const struct dek *dek, struct key_record *record);
 
 /*
- * Open a DEK: the primary decides; alternates only while it is unreachable; commitment and slot-table MAC checked.
+ * Open a DEK: the primary decides; alternates only while it is unreachable, which it is also while it has not answered within
+ * hedge_after; commitment and slot-table MAC checked.
  *
  *   ret_slot_index   which slot opened it; may be NULL
+ *   reterr           where an alternate opened it, also filled: why the primary did not
  *
  * Blocks up to the deadline.  -EKEYREVOKED, -ENOKEY, -EACCES, -EKEYEXPIRED, -EHOSTUNREACH, -ETIMEDOUT,
  * -EKEYREJECTED (a slot or table that is not genuine), -ENOKEY in state unknown: no allowed KEK owns the primary slot (advice names --key).
@@ -111,6 +133,21 @@ MUST_CHECK int kms_authenticate_record(const struct dek *dek, struct key_record 
 MUST_CHECK int kms_unwrap_dek(struct kms *kms, const struct key_record *record,
 			      struct dek **ret_dek, size_t *ret_slot_index,
 			      struct kms_error *reterr);
+
+/*
+ * Open a DEK with the recovery key in a PEM file, whatever its other slots are.  -ENOKEY: it has no slot of that key.
+ */
+MUST_CHECK int kms_recover_dek(struct kms *kms, const char *recovery_key,
+			       const struct key_record *record, struct dek **ret_dek,
+			       struct kms_error *reterr);
+
+/*
+ * Hear of a definite no that a primary gave after an alternate had opened the DEK.  Called on a thread of its own; NULL: no more,
+ * and none is under way when this returns.
+ */
+void kms_listen(struct kms *kms,
+		void (*listener)(void *arg, const struct uuid *dek_id, const struct kms_error *no),
+		void *arg);
 
 /* Is the primary slot of RECORD still allowed to open?  With is_write_only: may its KEK still wrap?  For the health poll. */
 MUST_CHECK int kms_probe(struct kms *kms, const struct key_record *record,

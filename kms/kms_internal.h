@@ -10,12 +10,20 @@
 #include "kms/kms.h"
 #include "kms/metrics_internal.h"
 
-/* One KEK that may be contacted.  Never removed before kms_close(). */
+/*
+ * One KEK that may be contacted.  Never removed before kms_close().
+ *
+ *   config         as it was added, to tell apart those with one URI and several credentials
+ *   silent_at_ms   when it was last found not to answer; 0: it answers
+ */
 struct kek {
 	const struct kms_provider *provider;
 	void *state;
-	char *uri;
+	struct kms_config *config;
+	const char *uri;     /* config's */
+	const char *section; /* config's, or NULL */
 	struct guard guard;
+	_Atomic int64_t silent_at_ms;
 	struct kek *next;
 };
 
@@ -23,8 +31,14 @@ struct kms {
 	struct kms_options options;
 	pthread_mutex_t lock;
 	struct kek *keks;
+	struct kek *recovery; /* the private key that was named, or NULL */
 	struct metrics metrics;
 	atomic_bool is_cancelled;
+	unsigned opening_count; /* threads that ask primaries */
+	pthread_cond_t openings_ended;
+	pthread_mutex_t listener_lock; /* held while the listener is called */
+	void (*listener)(void *arg, const struct uuid *dek_id, const struct kms_error *no);
+	void *listener_arg;
 };
 
 /* One request to a KEK; which members count depends on the operation, as in kms/provider.h. */
@@ -36,7 +50,8 @@ struct kek_request {
 	const struct secret *secret; /* wrap */
 	struct secret **ret_secret;  /* generate, unwrap */
 	struct kms_key_info *ret_info;
-	const atomic_bool *is_cancelled;
+	const atomic_bool *is_cancelled; /* NULL: only by the end of the process */
+	uint32_t timeout_ms;             /* 0: as configured */
 };
 
 /*
@@ -68,5 +83,23 @@ MUST_CHECK int kms_try_wrapping(struct kms *kms, struct kek *kek, const struct s
 MUST_CHECK int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
 			     const struct slot *slot, struct dek **ret_dek,
 			     struct kms_error *reterr);
+
+/* The same, given up when *IS_CANCELLED becomes true (may be NULL). */
+MUST_CHECK int kms_ask_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
+			    const struct slot *slot, const atomic_bool *is_cancelled,
+			    struct dek **ret_dek, struct kms_error *reterr);
+
+/* ---- dek_hedge.c ------------------------------------------------------------------------------------------------- */
+
+/* Has RECORD alternates that may be contacted? */
+bool kms_has_alternates(struct kms *kms, const struct key_record *record);
+
+/* Does this failure of the primary let another slot open?  Expired credentials count as unreachable. */
+bool kms_may_use_alternate(int code, const struct kms_error *error);
+
+/* kms_unwrap_dek() for a record with alternates; KEK is the primary's. */
+MUST_CHECK int kms_open_hedged(struct kms *kms, struct kek *kek, const struct key_record *record,
+			       struct dek **ret_dek, size_t *ret_slot_index,
+			       struct kms_error *reterr);
 
 #endif

@@ -434,6 +434,7 @@ static int make_writer(struct init *init)
 static int run(struct init *init, const char *volume)
 {
 	const struct access *access = &init->session.access;
+	struct store_error error = { 0 };
 	int r = make_backing(init, volume);
 
 	if (r == 0)
@@ -448,6 +449,9 @@ static int run(struct init *init, const char *volume)
 		r = make_writer(init);
 	if (r == 0 && init->settings.is_encrypted)
 		r = choose_key(init);
+	if (r == 0 && init->settings.is_encrypted &&
+	    access_add_alternate_keys(&init->session.access, true, &init->settings, &error) < 0)
+		r = session_fail(&init->session, &error);
 	if (r == 0 && init->settings.is_encrypted)
 		r = add_recovery_keys(init);
 	if (r == 0)

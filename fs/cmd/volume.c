@@ -108,7 +108,15 @@ static void add_lists(struct json_object *output, const struct volume_record *re
 {
 	struct json_object *recovery_keys = document_new_array();
 	struct json_object *plaintext = document_new_array();
+	struct json_object *alternate_keys = document_new_array();
 
+	for (size_t i = 0; i < record->alternate_key_count; i++) {
+		struct json_object *object = document_new_object();
+
+		document_add_text(object, "id", record->alternate_keys[i].id);
+		document_add_text(object, "uri", record->alternate_keys[i].uri);
+		document_append(alternate_keys, object);
+	}
 	for (size_t i = 0; i < record->recovery_key_count; i++) {
 		struct json_object *object = document_new_object();
 
@@ -123,6 +131,7 @@ static void add_lists(struct json_object *output, const struct volume_record *re
 		document_add_path(object, "name", record->plaintext_snapshots[i].name);
 		document_append(plaintext, object);
 	}
+	document_add(output, "alternate_keys", alternate_keys);
 	document_add(output, "recovery_keys", recovery_keys);
 	document_add(output, "plaintext_snapshots", plaintext);
 }
@@ -180,6 +189,8 @@ static void print_text(const struct session *session, const struct comparison *c
 	       record->is_encrypted ? record->default_key_id : "Not enabled");
 	if (record->is_encrypted)
 		printf("Key of new data:   %s\n", record->default_key);
+	for (size_t i = 0; i < record->alternate_key_count; i++)
+		printf("Alternate key:     %s\n", record->alternate_keys[i].uri);
 	for (size_t i = 0; i < record->recovery_key_count; i++)
 		printf("Recovery key:      %s\n", record->recovery_keys[i].id);
 	printf("Names:             %s\n", record->has_encrypted_names ? "encrypted" : "plain");

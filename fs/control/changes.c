@@ -56,7 +56,7 @@ int change_default_key(const struct change_target *target, const char *uri,
 		return access_key_error(r, &key_error, reterr);
 	r = trust_add_kek(target->trust, uri, info.key_id);
 	if (r == 0)
-		r = volume_record_copy(store_volume(target->store), &record);
+		r = store_copy_volume(target->store, &record);
 	if (r < 0)
 		return change_fail(reterr, r, EXIT_FAILED, "default key: %s", strerror(-r));
 	if (strlen(uri) >= sizeof(record.default_key)) {

@@ -90,7 +90,8 @@ static struct store *store_new(int backing_fd, const struct store_options *optio
 	store->report_arg = options->report_arg;
 	store->root_fd = fcntl(backing_fd, F_DUPFD_CLOEXEC, 0);
 	if (store->root_fd < 0 || pthread_mutex_init(&store->mutex, NULL) != 0 ||
-	    pthread_mutex_init(&store->index_mutex, NULL) != 0) {
+	    pthread_mutex_init(&store->index_mutex, NULL) != 0 ||
+	    pthread_mutex_init(&store->watch_mutex, NULL) != 0) {
 		if (store->root_fd >= 0)
 			close(store->root_fd);
 		free(store);
@@ -107,10 +108,12 @@ static void store_free(struct store *store)
 	store_unlock(store, false);
 	store_free_seals(store);
 	volume_record_free(&store->volume);
+	volume_record_free(&store->current);
 	if (store->control_fd >= 0)
 		close(store->control_fd);
 	close(store->root_fd);
 	pthread_mutex_destroy(&store->mutex);
+	pthread_mutex_destroy(&store->watch_mutex);
 	pthread_mutex_destroy(&store->index_mutex);
 	free(store);
 }

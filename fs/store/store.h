@@ -125,8 +125,29 @@ MUST_CHECK int store_key_record(struct store *store, const struct uuid *dek_id,
 MUST_CHECK int store_publish_key_record(struct store *store, struct key_record *record,
 					const struct dek *dek);
 
+/* The settings that count now: unlike those of store_volume(), with what was published since the store was opened. */
+MUST_CHECK int store_copy_volume(struct store *store, struct volume_record *ret_record);
+
 /* Store RECORD as the next generation of the volume's settings, signed and pinned (keys set-default, snapshot adopt). */
 MUST_CHECK int store_publish_volume_record(struct store *store, struct volume_record *record);
+
+/* ---- What somebody who watches the keys wants to know at once ----------------------------------------------------- */
+
+/*
+ *   strayed    an alternate slot opened the DEK, because its primary is unreachable
+ *   refused    the primary of such a DEK has said no since: it is to be withdrawn
+ *   rewrapped  the slots of the DEK are others now
+ */
+enum store_key_event { STORE_KEY_STRAYED, STORE_KEY_REFUSED, STORE_KEY_REWRAPPED };
+
+/*
+ * WATCH is called on any thread and holds up nobody; what had strayed before is told first.  NULL: nobody watches; then a DEK that
+ * is refused is withdrawn from this store.
+ */
+void store_watch_keys(struct store *store,
+		      void (*watch)(void *arg, const struct uuid *dek_id,
+				    enum store_key_event event),
+		      void *arg);
 
 /* Log one finding through options.report. */
 __attribute__((format(printf, 4, 5))) void store_report(struct store *store, int priority,

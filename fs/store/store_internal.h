@@ -52,6 +52,7 @@ struct store {
 
 	pthread_mutex_t mutex; /* guards what follows */
 	char default_key[KEY_ID_SIZE];
+	struct volume_record current; /* as published since; generation 0: nothing was */
 	struct dek_note *notes;
 	struct sealed_id *sealed_deks;
 	struct sealed_id *sealed_snapshots;
@@ -59,6 +60,12 @@ struct store {
 	struct snapshot *snapshots; /* the cache; snapshot.c */
 	struct snapshot *root;
 	struct identity_index *identities;
+
+	pthread_mutex_t watch_mutex; /* guards the four below; held while WATCH is called */
+	void (*watch)(void *arg, const struct uuid *dek_id, enum store_key_event event);
+	void *watch_arg;
+	struct uuid strayed_dek; /* the first that an alternate opened; zero: none */
+	int64_t strayed_s;       /* when that was reported last */
 
 	pthread_mutex_t index_mutex; /* guards dek_index; taken before `mutex` */
 	struct dek_index *dek_index;
@@ -97,6 +104,11 @@ MUST_CHECK int store_take_dek(struct store *store, const struct uuid *snapshot,
 /* Make a DEK from store_take_dek() usable: key record durable, pinned, inserted into the ring. */
 MUST_CHECK int store_publish_new_dek(struct store *store, struct key_record *record,
 				     struct dek *dek);
+/* Tell who watches the keys. */
+void store_tell_key(struct store *store, const struct uuid *dek_id, enum store_key_event event);
+/* A key thread's: an alternate opened a DEK, or (SLOT NULL) its primary has said no since. */
+void store_key_strayed(void *arg, const struct uuid *dek_id, const struct slot *slot,
+		       const struct kms_error *primary);
 /* Remember which DEK this thread waits for. */
 int store_want(const struct uuid *dek_id);
 /* The snapshot that the key record of an open DEK names.  false: not known. */

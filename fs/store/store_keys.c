@@ -298,21 +298,43 @@ static int apply_left_overs(void *arg, struct dek *dek)
 	return recovery_apply(store->recovery, dek);
 }
 
-/* URI is the request's memory: `keys set-default` may change the default meanwhile. */
-static int fill_request(struct store *store, const struct uuid *snapshot,
-			char uri[static KEY_ID_SIZE], struct dek_request *request)
+/* What new DEKs are made for now, copied: commands change it meanwhile. */
+struct settings {
+	char uri[KEY_ID_SIZE];
+	struct volume_record volume;
+	const char *alternates[VOLUME_ALTERNATES_MAX];
+};
+
+static void settings_free(struct settings *settings)
 {
+	volume_record_free(&settings->volume);
+}
+
+/* SETTINGS is the request's memory; settings_free(). */
+static int fill_request(struct store *store, const struct uuid *snapshot, struct settings *settings,
+			struct dek_request *request)
+{
+	const struct volume_record *volume = &settings->volume;
+	int r = store_copy_volume(store, &settings->volume);
+
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&store->mutex);
-	strcpy(uri, store->default_key);
+	strcpy(settings->uri, store->default_key);
 	pthread_mutex_unlock(&store->mutex);
-	if (!store->is_writable || !store->volume.is_encrypted || uri[0] == '\0')
+	if (!store->is_writable || !volume->is_encrypted || settings->uri[0] == '\0')
 		return -EROFS;
 	*request = (struct dek_request){
-		.uri = uri,
-		.context = { .volume = store->volume.volume },
-		.recovery_keys = store->volume.recovery_keys,
-		.recovery_key_count = store->volume.recovery_key_count,
+		.uri = settings->uri,
+		.context = { .volume = volume->volume },
+		.alternates = settings->alternates,
+		.recovery_keys = volume->recovery_keys,
+		.recovery_key_count = volume->recovery_key_count,
 	};
+	for (size_t i = 0; i < volume->alternate_key_count; i++)
+		if (strcmp(volume->alternate_keys[i].uri, settings->uri) != 0)
+			settings->alternates[request->alternate_count++] =
+				volume->alternate_keys[i].uri;
 	if (snapshot)
 		request->context.snapshot = *snapshot;
 	return 0;
@@ -324,18 +346,22 @@ int store_start_keys(struct store *store, unsigned spare_keys)
 		.kms = store->kms,
 		.load = load_record,
 		.opened = apply_left_overs,
+		.strayed = store_key_strayed,
 		.arg = store,
 	};
+	struct settings settings = { 0 };
 	struct dek_request request;
-	char uri[KEY_ID_SIZE];
 	int r;
 
 	if (!store->kms)
 		return 0;
 	r = dek_ring_create(&options, &store->deks);
-	if (r < 0 || spare_keys == 0 || fill_request(store, NULL, uri, &request) < 0)
+	if (r < 0 || spare_keys == 0)
 		return r;
-	return dek_ring_keep_spares(store->deks, &store->volume.volume, &request, spare_keys);
+	if (fill_request(store, NULL, &settings, &request) == 0)
+		r = dek_ring_keep_spares(store->deks, &store->volume.volume, &request, spare_keys);
+	settings_free(&settings);
+	return r;
 }
 
 void store_stop_keys(struct store *store)
@@ -383,17 +409,17 @@ int store_take_dek(struct store *store, const struct uuid *snapshot, struct key_
 		   struct dek **ret_dek)
 {
 	const struct uuid *ticket = snapshot ? snapshot : &store->volume.volume;
+	struct settings settings = { 0 };
 	struct dek_request request;
-	char uri[KEY_ID_SIZE];
-	int r = fill_request(store, snapshot, uri, &request);
+	int r = fill_request(store, snapshot, &settings, &request);
 
-	if (r < 0)
-		return r;
-	if (!store->deks)
-		return -ENOKEY;
-	if (store->can_block)
-		return dek_ring_take_blocking(store->deks, ticket, &request, ret_record, ret_dek,
-					      NULL);
-	r = dek_ring_take(store->deks, ticket, &request, ret_record, ret_dek);
+	if (r == 0 && !store->deks)
+		r = -ENOKEY;
+	if (r == 0 && store->can_block)
+		r = dek_ring_take_blocking(store->deks, ticket, &request, ret_record, ret_dek,
+					   NULL);
+	else if (r == 0)
+		r = dek_ring_take(store->deks, ticket, &request, ret_record, ret_dek);
+	settings_free(&settings);
 	return r == -EAGAIN ? store_want(ticket) : r;
 }

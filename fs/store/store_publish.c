@@ -127,13 +127,29 @@ int store_publish_key_record(struct store *store, struct key_record *record, con
 		r = publish_key(store, record, dek);
 	if (r == 0)
 		r = pin_key(store, record, false);
-	return r < 0 ? r : store_take_note(store, record, true);
+	if (r == 0)
+		r = store_take_note(store, record, true);
+	if (r == 0)
+		store_tell_key(store, &record->dek, STORE_KEY_REWRAPPED);
+	return r;
+}
+
+int store_copy_volume(struct store *store, struct volume_record *ret_record)
+{
+	int r;
+
+	pthread_mutex_lock(&store->mutex);
+	r = volume_record_copy(store->current.generation ? &store->current : &store->volume,
+			       ret_record);
+	pthread_mutex_unlock(&store->mutex);
+	return r;
 }
 
 int store_publish_volume_record(struct store *store, struct volume_record *record)
 {
 	CLEANUP(own_credentials_restore)
 	struct own_credentials saved = own_credentials_take();
+	struct volume_record copy = { 0 };
 	char *line = NULL;
 	int r;
 
@@ -148,11 +164,15 @@ int store_publish_volume_record(struct store *store, struct volume_record *recor
 	free(line);
 	if (r == 0)
 		r = trust_pin_volume(store->trust, record, NULL);
+	if (r == 0)
+		r = volume_record_copy(record, &copy);
 	if (r < 0)
 		return r;
-	/* Data keys made from now on are wrapped under it; spares of another one are dropped. */
+	/* Data keys made from now on are wrapped as it says; spares that were made otherwise are dropped. */
 	pthread_mutex_lock(&store->mutex);
 	strcpy(store->default_key, record->default_key);
+	volume_record_free(&store->current);
+	store->current = copy;
 	pthread_mutex_unlock(&store->mutex);
 	return 0;
 }

@@ -19,7 +19,7 @@
 #define FIELDS_CONFIRMED                                                                       \
 	((unsigned)(VOLUME_FIELD_ENCRYPTION | VOLUME_FIELD_DEFAULT_KEY |                       \
 		    VOLUME_FIELD_RECOVERY_KEYS | VOLUME_FIELD_NAMES | VOLUME_FIELD_PLAINTEXT | \
-		    VOLUME_FIELD_DEPTH))
+		    VOLUME_FIELD_DEPTH | VOLUME_FIELD_ALTERNATE_KEYS))
 
 int store_open_control(int backing_fd, int *ret_fd, struct store_error *reterr)
 {
@@ -172,6 +172,9 @@ static int decide_without_pin(const struct store *store, const struct store_opti
 							   : 0;
 	if (options->expected)
 		fields &= ~options->expected_fields;
+	/* A record without alternates gives nobody anything. */
+	if (found->record.alternate_key_count == 0)
+		fields &= ~(unsigned)VOLUME_FIELD_ALTERNATE_KEYS;
 	if (options->default_key)
 		fields &= ~(unsigned)VOLUME_FIELD_DEFAULT_KEY;
 	return fields ? refuse_unknown(found, fields, reterr) : 0;
@@ -237,7 +240,8 @@ static int apply_overrides(struct store *store, const struct store_options *opti
 		store->volume.delete_sealed = expected->delete_sealed;
 	if (fields & VOLUME_FIELD_SEAL_ON)
 		store->volume.seal_on = expected->seal_on;
-	if (!(fields & (VOLUME_FIELD_RECOVERY_KEYS | VOLUME_FIELD_PLAINTEXT)))
+	if (!(fields &
+	      (VOLUME_FIELD_RECOVERY_KEYS | VOLUME_FIELD_PLAINTEXT | VOLUME_FIELD_ALTERNATE_KEYS)))
 		return 0;
 	r = volume_record_copy(expected, &lists);
 	if (r < 0)
@@ -250,6 +254,15 @@ static int apply_overrides(struct store *store, const struct store_options *opti
 		store->volume.recovery_key_count = lists.recovery_key_count;
 		lists.recovery_keys = keys;
 		lists.recovery_key_count = count;
+	}
+	if (fields & VOLUME_FIELD_ALTERNATE_KEYS) {
+		struct alternate_key *keys = store->volume.alternate_keys;
+		size_t count = store->volume.alternate_key_count;
+
+		store->volume.alternate_keys = lists.alternate_keys;
+		store->volume.alternate_key_count = lists.alternate_key_count;
+		lists.alternate_keys = keys;
+		lists.alternate_key_count = count;
 	}
 	if (fields & VOLUME_FIELD_PLAINTEXT) {
 		struct plaintext_snapshot *list = store->volume.plaintext_snapshots;

@@ -24,6 +24,41 @@ void key_record_free(struct key_record *record)
 	*record = (struct key_record){ 0 };
 }
 
+static int copy_slots(const struct key_record *record, struct key_record *copy)
+{
+	copy->slots = calloc(record->slot_count + 1, sizeof(*copy->slots));
+	if (!copy->slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < record->slot_count; i++) {
+		copy->slots[i] = record->slots[i];
+		copy->slots[i].header = NULL;
+		copy->slot_count++;
+		if (!record->slots[i].header)
+			continue;
+		copy->slots[i].header = strdup(record->slots[i].header);
+		if (!copy->slots[i].header)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int key_record_copy(const struct key_record *record, struct key_record *ret_copy)
+{
+	struct key_record copy = *record;
+	int r;
+
+	copy.slots = NULL;
+	copy.slot_count = 0;
+	copy.mac_input = record->mac_input ? strdup(record->mac_input) : NULL;
+	r = record->mac_input && !copy.mac_input ? -ENOMEM : copy_slots(record, &copy);
+	if (r < 0) {
+		key_record_free(&copy);
+		return r;
+	}
+	*ret_copy = copy;
+	return 0;
+}
+
 const struct slot *key_record_primary(const struct key_record *record)
 {
 	for (size_t i = 0; i < record->slot_count; i++) {

@@ -66,6 +66,7 @@ struct key_record {
 };
 
 void key_record_free(struct key_record *record);
+MUST_CHECK int key_record_copy(const struct key_record *record, struct key_record *ret_copy);
 
 /* Set slot->header from its other members. */
 MUST_CHECK int slot_encode_header(struct slot *slot);

@@ -22,6 +22,17 @@ static bool is_same_recovery(const struct volume_record *a, const struct volume_
 	return true;
 }
 
+static bool is_same_alternates(const struct volume_record *a, const struct volume_record *b)
+{
+	if (a->alternate_key_count != b->alternate_key_count)
+		return false;
+	for (size_t i = 0; i < a->alternate_key_count; i++) {
+		if (strcmp(a->alternate_keys[i].uri, b->alternate_keys[i].uri) != 0)
+			return false;
+	}
+	return true;
+}
+
 static bool is_same_plaintext(const struct volume_record *a, const struct volume_record *b)
 {
 	if (a->plaintext_snapshot_count != b->plaintext_snapshot_count)
@@ -47,6 +58,8 @@ unsigned volume_record_differences(const struct volume_record *a, const struct v
 		fields |= VOLUME_FIELD_DEFAULT_KEY;
 	if (!is_same_recovery(a, b))
 		fields |= VOLUME_FIELD_RECOVERY_KEYS;
+	if (!is_same_alternates(a, b))
+		fields |= VOLUME_FIELD_ALTERNATE_KEYS;
 	if (a->has_encrypted_names != b->has_encrypted_names)
 		fields |= VOLUME_FIELD_NAMES;
 	if (!is_same_plaintext(a, b))
@@ -93,6 +106,8 @@ const char *volume_field_name(enum volume_field field)
 		return "seal_on";
 	case VOLUME_FIELD_POLICY:
 		return "policy";
+	case VOLUME_FIELD_ALTERNATE_KEYS:
+		return "alternate_keys";
 	}
 	return "unknown";
 }
@@ -112,6 +127,9 @@ static void list_text(const struct volume_record *record, enum volume_field fiel
 	if (field == VOLUME_FIELD_RECOVERY_KEYS) {
 		for (size_t i = 0; i < record->recovery_key_count; i++)
 			append(text, size, record->recovery_keys[i].id);
+	} else if (field == VOLUME_FIELD_ALTERNATE_KEYS) {
+		for (size_t i = 0; i < record->alternate_key_count; i++)
+			append(text, size, record->alternate_keys[i].uri);
 	} else {
 		for (size_t i = 0; i < record->plaintext_snapshot_count; i++)
 			append(text, size, record->plaintext_snapshots[i].name);
@@ -159,6 +177,7 @@ void volume_field_text(const struct volume_record *record, enum volume_field fie
 	case VOLUME_FIELD_POLICY:
 		snprintf(text, size, "%s", record->policy ? record->policy : "none");
 		break;
+	case VOLUME_FIELD_ALTERNATE_KEYS:
 	case VOLUME_FIELD_RECOVERY_KEYS:
 	case VOLUME_FIELD_PLAINTEXT:
 		list_text(record, field, text, size);

@@ -24,12 +24,13 @@ static const char *const seal_on_words[] = {
 	[SEAL_ON_RENAME] = "rename",
 	[SEAL_ON_UNMOUNT] = "unmount",
 };
-static const char *const known[] = {
-	"type",        "format",         "generation",    "volume",         "created",
-	"block_size",  "algorithm",      "names",         "snapshot_depth", "encryption",
-	"default_key", "default_key_id", "recovery_keys", "delete_sealed",  "plaintext_snapshots",
-	"seal_on",     "policy",         "host",          "critical",       NULL
-};
+static const char *const known[] = { "type",           "format",        "generation",
+				     "volume",         "created",       "block_size",
+				     "algorithm",      "names",         "snapshot_depth",
+				     "encryption",     "default_key",   "default_key_id",
+				     "recovery_keys",  "delete_sealed", "plaintext_snapshots",
+				     "seal_on",        "policy",        "host",
+				     "alternate_keys", "critical",      NULL };
 
 const char *delete_sealed_name(enum delete_sealed value)
 {
@@ -63,8 +64,13 @@ void volume_record_free(struct volume_record *record)
 		free(record->recovery_keys[i].id);
 		free(record->recovery_keys[i].pem);
 	}
+	for (size_t i = 0; i < record->alternate_key_count; i++) {
+		free(record->alternate_keys[i].id);
+		free(record->alternate_keys[i].uri);
+	}
 	for (size_t i = 0; i < record->plaintext_snapshot_count; i++)
 		free(record->plaintext_snapshots[i].name);
+	free(record->alternate_keys);
 	free(record->recovery_keys);
 	free(record->plaintext_snapshots);
 	free(record->policy);
@@ -90,6 +96,49 @@ int volume_record_add_recovery_key(struct volume_record *record, const char *id,
 		return -ENOMEM;
 	}
 	keys[record->recovery_key_count++] = key;
+	return 0;
+}
+
+void volume_record_remove_recovery_key(struct volume_record *record, size_t index)
+{
+	free(record->recovery_keys[index].id);
+	free(record->recovery_keys[index].pem);
+	record->recovery_key_count--;
+	for (size_t i = index; i < record->recovery_key_count; i++)
+		record->recovery_keys[i] = record->recovery_keys[i + 1];
+}
+
+void volume_record_remove_alternate(struct volume_record *record, size_t index)
+{
+	free(record->alternate_keys[index].id);
+	free(record->alternate_keys[index].uri);
+	record->alternate_key_count--;
+	for (size_t i = index; i < record->alternate_key_count; i++)
+		record->alternate_keys[i] = record->alternate_keys[i + 1];
+}
+
+int volume_record_add_alternate(struct volume_record *record, const char *id, const char *uri)
+{
+	struct alternate_key *keys;
+	struct alternate_key key = { 0 };
+
+	for (size_t i = 0; i < record->alternate_key_count; i++)
+		if (strcmp(record->alternate_keys[i].uri, uri) == 0)
+			volume_record_remove_alternate(record, i--);
+	if (record->alternate_key_count == VOLUME_ALTERNATES_MAX)
+		return -ENOSPC;
+	keys = reallocarray(record->alternate_keys, record->alternate_key_count + 1, sizeof(*keys));
+	if (!keys)
+		return -ENOMEM;
+	record->alternate_keys = keys;
+	key.id = strdup(id);
+	key.uri = strdup(uri);
+	if (!key.id || !key.uri) {
+		free(key.id);
+		free(key.uri);
+		return -ENOMEM;
+	}
+	keys[record->alternate_key_count++] = key;
 	return 0;
 }
 
@@ -121,6 +170,9 @@ static int copy_lists(const struct volume_record *record, struct volume_record *
 	for (size_t i = 0; r == 0 && i < record->recovery_key_count; i++)
 		r = volume_record_add_recovery_key(copy, record->recovery_keys[i].id,
 						   record->recovery_keys[i].pem);
+	for (size_t i = 0; r == 0 && i < record->alternate_key_count; i++)
+		r = volume_record_add_alternate(copy, record->alternate_keys[i].id,
+						record->alternate_keys[i].uri);
 	for (size_t i = 0; r == 0 && i < record->plaintext_snapshot_count; i++)
 		r = volume_record_add_plaintext(copy, &record->plaintext_snapshots[i].id,
 						record->plaintext_snapshots[i].name);
@@ -136,6 +188,8 @@ int volume_record_copy(const struct volume_record *record, struct volume_record 
 	struct volume_record copy = *record;
 	int r;
 
+	copy.alternate_keys = NULL;
+	copy.alternate_key_count = 0;
 	copy.recovery_keys = NULL;
 	copy.recovery_key_count = 0;
 	copy.plaintext_snapshots = NULL;
@@ -185,6 +239,25 @@ static void draft_recovery_keys(struct draft *draft, const struct volume_record 
 		draft_append(draft, array, &element);
 	}
 	draft_add(draft, "recovery_keys", array);
+}
+
+/* Absent where there is none, so that records of volumes without them are what they always were. */
+static void draft_alternates(struct draft *draft, const struct volume_record *record)
+{
+	struct json_object *array;
+
+	if (record->alternate_key_count == 0)
+		return;
+	array = json_object_new_array();
+	for (size_t i = 0; i < record->alternate_key_count; i++) {
+		struct draft element;
+
+		draft_begin(&element);
+		draft_text(&element, "id", record->alternate_keys[i].id);
+		draft_text(&element, "uri", record->alternate_keys[i].uri);
+		draft_append(draft, array, &element);
+	}
+	draft_add(draft, "alternate_keys", array);
 }
 
 static void draft_plaintext(struct draft *draft, const struct volume_record *record)
@@ -237,6 +310,7 @@ int volume_record_encode(const struct volume_record *record, char **ret_line)
 		draft_text(&draft, "default_key", record->default_key);
 		draft_text(&draft, "default_key_id", record->default_key_id);
 	}
+	draft_alternates(&draft, record);
 	draft_recovery_keys(&draft, record);
 	draft_plaintext(&draft, record);
 	draft_text(&draft, "delete_sealed", delete_sealed_words[record->delete_sealed]);
@@ -263,6 +337,29 @@ static void read_recovery_keys(struct fields *fields, struct volume_record *reco
 			fields_fail(fields, volume_record_add_recovery_key(record, id, pem));
 		free(id);
 		free(pem);
+	}
+}
+
+static void read_alternates(struct fields *fields, struct volume_record *record)
+{
+	struct json_object *array;
+
+	if (!fields_has(fields, "alternate_keys"))
+		return;
+	array = fields_array(fields, "alternate_keys", VOLUME_ALTERNATES_MAX);
+	for (size_t i = 0; array && i < json_object_array_length(array); i++) {
+		struct fields element;
+		char *id;
+		char *uri;
+
+		fields_element(fields, array, i, &element);
+		id = fields_text_dup(&element, "id", KEY_ID_SIZE - 1);
+		uri = fields_text_dup(&element, "uri", KEY_ID_SIZE - 1);
+		fields_fail(fields, fields_end(&element));
+		if (id && uri)
+			fields_fail(fields, volume_record_add_alternate(record, id, uri));
+		free(id);
+		free(uri);
 	}
 }
 
@@ -319,6 +416,7 @@ static void read_volume_record(struct fields *fields, struct volume_record *reco
 		fields_text(fields, "default_key", record->default_key, KEY_ID_SIZE);
 		fields_text(fields, "default_key_id", record->default_key_id, KEY_ID_SIZE);
 	}
+	read_alternates(fields, record);
 	read_recovery_keys(fields, record);
 	read_plaintext(fields, record);
 	record->delete_sealed = (enum delete_sealed)fields_word(

@@ -14,6 +14,7 @@
 
 #define VOLUME_HOST_SIZE         256
 #define VOLUME_RECOVERY_KEYS_MAX (KEY_SLOTS_MAX - 1)
+#define VOLUME_ALTERNATES_MAX    (KEY_SLOTS_MAX - 1)
 #define VOLUME_PEM_SIZE_MAX      16384
 #define VOLUME_PLAINTEXT_MAX     4096
 #define VOLUME_DEPTH_MAX         8
@@ -25,6 +26,12 @@ enum seal_on { SEAL_ON_COMMAND, SEAL_ON_RENAME, SEAL_ON_UNMOUNT };
 struct recovery_key {
 	char *id; /* canonical Encryption Key ID, recovery:... */
 	char *pem;
+};
+
+/* A KEK of alternate slots.  Both owned. */
+struct alternate_key {
+	char *id; /* canonical Encryption Key ID; "" where it is not known */
+	char *uri;
 };
 
 /* A directory served as it is.  NAME: its path below the root; owned. */
@@ -44,6 +51,8 @@ struct volume_record {
 	bool is_encrypted;
 	char default_key[KEY_ID_SIZE];    /* URI; "" when not encrypted */
 	char default_key_id[KEY_ID_SIZE]; /* canonical id */
+	struct alternate_key *alternate_keys;
+	size_t alternate_key_count;
 	struct recovery_key *recovery_keys;
 	size_t recovery_key_count;
 	struct plaintext_snapshot *plaintext_snapshots;
@@ -66,6 +75,11 @@ MUST_CHECK int volume_record_decode(struct bytes line, struct volume_record *ret
 
 MUST_CHECK int volume_record_add_recovery_key(struct volume_record *record, const char *id,
 					      const char *pem);
+/* One with that URI takes the place of the other. */
+MUST_CHECK int volume_record_add_alternate(struct volume_record *record, const char *id,
+					   const char *uri);
+void volume_record_remove_alternate(struct volume_record *record, size_t index);
+void volume_record_remove_recovery_key(struct volume_record *record, size_t index);
 MUST_CHECK int volume_record_add_plaintext(struct volume_record *record, const struct uuid *id,
 					   const char *name);
 
@@ -87,8 +101,9 @@ enum volume_field {
 	VOLUME_FIELD_DELETE_SEALED = 1 << 9,
 	VOLUME_FIELD_SEAL_ON = 1 << 10,
 	VOLUME_FIELD_POLICY = 1 << 11,
+	VOLUME_FIELD_ALTERNATE_KEYS = 1 << 12,
 };
-#define VOLUME_FIELDS_ALL ((1U << 12) - 1)
+#define VOLUME_FIELDS_ALL ((1U << 13) - 1)
 
 /* The settings in which two records differ (generation, host and time are none). */
 unsigned volume_record_differences(const struct volume_record *a, const struct volume_record *b);
