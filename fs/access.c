@@ -69,6 +69,9 @@ static int key_exit_code(int error, enum key_state state)
 	case KEY_STATE_CREDENTIALS_EXPIRED:
 		return EXIT_CREDENTIALS;
 	default:
+		/* No service was asked: nothing on this host says how to reach the key. */
+		if (error == -ENOKEY)
+			return EXIT_CREDENTIALS;
 		return error == -EACCES ? EXIT_KEY_DENIED : exit_code_from_errno(error);
 	}
 }
@@ -250,6 +253,7 @@ static void add_remembered_keys(struct access *access)
 	struct kek_list keks = { 0 };
 	struct kms_error ignored;
 	char *keyring = NULL;
+	char *absolute = NULL;
 	char *uri = NULL;
 
 	if (trust_list_keks(access->trust, &keks) == 0) {
@@ -261,10 +265,13 @@ static void add_remembered_keys(struct access *access)
 	}
 	if (config_state_path(access->config, access->volume_name, "keyring", "keyring",
 			      &keyring) == 0) {
-		if (file_exists(keyring) && asprintf(&uri, "keyring://%s", keyring) >= 0) {
+		/* An URI takes no path below the working directory; the command line does. */
+		absolute = file_exists(keyring) ? realpath(keyring, NULL) : NULL;
+		if (absolute != NULL && asprintf(&uri, "keyring://%s", absolute) >= 0) {
 			(void)!access_add_key(access->config, access->kms, uri, &ignored);
 			free(uri);
 		}
+		free(absolute);
 		free(keyring);
 	}
 }

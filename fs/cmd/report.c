@@ -52,6 +52,9 @@ static int key_exit_code(int error, const struct kms_error *key_error)
 	default:
 		break;
 	}
+	/* No service was asked: nothing on this host says how to reach the key. */
+	if (error == -ENOKEY)
+		return EXIT_CREDENTIALS;
 	return error == -EACCES ? EXIT_KEY_DENIED : exit_code_from_errno(error);
 }
 

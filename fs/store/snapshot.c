@@ -312,6 +312,11 @@ void snapshot_renamed(struct snapshot *snapshot, const char *path)
 
 /* ---- What is known ----------------------------------------------------------------------------------------------- */
 
+struct store *snapshot_store(const struct snapshot *snapshot)
+{
+	return snapshot->store;
+}
+
 const struct uuid *snapshot_id(const struct snapshot *snapshot)
 {
 	return &snapshot->id;

@@ -31,6 +31,7 @@ struct snapshot *snapshot_root(struct store *store); /* the root snapshot; a new
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_put(struct snapshot *snapshot); /* accepts NULL */
 
+struct store *snapshot_store(const struct snapshot *snapshot);
 const struct uuid *snapshot_id(const struct snapshot *snapshot);
 const char *snapshot_name(const struct snapshot *snapshot);
 enum snapshot_kind snapshot_kind(const struct snapshot *snapshot);
@@ -78,6 +79,9 @@ MUST_CHECK int snapshot_add_dependency(struct snapshot *snapshot, const struct u
 /* Every snapshot-level directory in turn.  VISIT gets a borrowed snapshot; non-zero stops. */
 MUST_CHECK int snapshot_each(struct store *store,
 			     int (*visit)(void *arg, struct snapshot *snapshot, int fd), void *arg);
+
+/* Its own DEK, and those of files linked from other snapshots; free() the array. */
+MUST_CHECK int snapshot_deks(struct snapshot *snapshot, struct uuid **ret_deks, size_t *ret_count);
 
 /* Canonical Encryption Key IDs that a snapshot depends on (own DEK and needed-by markers), without asking any key service. */
 MUST_CHECK int snapshot_key_ids(struct snapshot *snapshot, char ***ret_key_ids, size_t *ret_count);

@@ -107,6 +107,32 @@ int snapshot_add_dependency(struct snapshot *snapshot, const struct uuid *dek_id
 	return r;
 }
 
+int snapshot_deks(struct snapshot *snapshot, struct uuid **ret_deks, size_t *ret_count)
+{
+	const struct uuid *own = &snapshot->identity.dek;
+	struct uuid *needed = NULL;
+	struct uuid *deks;
+	size_t count = 0;
+	size_t used = 0;
+	int r = dek_index_needed(snapshot->store, &snapshot->id, &needed, &count);
+
+	if (r < 0)
+		return r;
+	deks = calloc(count + 1, sizeof(*deks));
+	if (deks && !uuid_is_zero(own))
+		deks[used++] = *own;
+	for (size_t i = 0; deks && i < count; i++) {
+		if (!uuid_equal(&needed[i], own))
+			deks[used++] = needed[i];
+	}
+	free(needed);
+	if (!deks)
+		return -ENOMEM;
+	*ret_deks = deks;
+	*ret_count = used;
+	return 0;
+}
+
 /* ---- Encryption Key IDs ------------------------------------------------------------------------------------------ */
 
 struct key_ids {

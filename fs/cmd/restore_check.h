@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is checked before the first byte is restored. */
+#ifndef SNAPCRYPT_FS_CMD_RESTORE_CHECK_H
+#define SNAPCRYPT_FS_CMD_RESTORE_CHECK_H
+
+#include "fs/cmd/session.h"
+#include "fs/restore/marker.h"
+#include "fs/restore/restore.h"
+#include "fs/store/snapshot.h"
+
+/*
+ * A directory that a snapshot is to become.
+ *
+ *   fd      -1: it is not there yet
+ *   above   of the directory that it is made in
+ */
+struct restore_target {
+	const char *path;
+	int fd;
+	int above;
+	struct marker marker;
+};
+
+/* Each returns 0 or an exit code, reported with fail(). */
+
+/* May this snapshot be restored: sealed, of a trusted origin, encrypted where that is required? */
+MUST_CHECK int restore_check_snapshot(struct session *session, struct snapshot *snapshot);
+
+/* Unwrap every data key that it needs, all at once. */
+MUST_CHECK int restore_check_keys(struct session *session, struct snapshot *snapshot);
+
+/* Is the target empty, or what an interrupted restore left, or --force given? */
+MUST_CHECK int restore_check_target(struct session *session, struct snapshot *snapshot,
+				    const char *path, struct restore_target *ret_target);
+void restore_target_close(struct restore_target *target);
+
+/* Is there room for what has been counted? */
+MUST_CHECK int restore_check_space(struct session *session, const struct restore_target *target,
+				   const struct restore_counts *counts);
+
+#endif

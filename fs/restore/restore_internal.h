@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of restoring; for fs/restore only. */
+#ifndef SNAPCRYPT_FS_RESTORE_RESTORE_INTERNAL_H
+#define SNAPCRYPT_FS_RESTORE_RESTORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "fs/restore/attributes.h"
+#include "fs/restore/links.h"
+#include "fs/restore/restore.h"
+#include "fs/store/file.h"
+
+struct restore {
+	const struct restore_options *options;
+	struct restore_counts *counts;
+	struct links *links;
+	bool can_chown;
+};
+
+/*
+ * The directory in the target that a directory of the snapshot becomes.
+ *
+ *   fd         -1: not made yet, because nothing in it was taken so far
+ *   is_inside  an --include names it or one above
+ */
+struct target_directory {
+	pthread_mutex_t lock; /* guards fd while it is made */
+	int fd;
+	bool is_inside;
+	struct attributes attributes;
+};
+
+/* ---- target.c: objects in the target ------------------------------------------------------------------------------- */
+
+/* The descriptor of DIRECTORY in the target, made where it is not there. */
+MUST_CHECK int target_directory_fd(struct restore *restore, struct walk_directory *directory);
+
+/* Take away what stands in the way of a new NAME.  -EEXIST: it may not be; -EISDIR: a directory. */
+MUST_CHECK int target_clear(const struct restore *restore, int dir_fd, const char *name);
+
+/* Is NAME a file that an interrupted restore has finished: of this size and time? */
+bool target_is_finished(const struct restore *restore, int dir_fd, const struct walk_item *item);
+
+/* ---- content.c ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * Copy what FILE holds to FD, holes kept; with other threads where it is large.  COMPARES: read FD and compare instead.
+ *
+ * -EBADMSG: a block is not authentic; -EILSEQ: what was read back differs.
+ */
+struct content_job {
+	struct walk *walk;
+	struct file *file;
+	int fd;
+	uint64_t size;
+	uint32_t block_size;
+	bool compares;
+	void (*progressed)(void *arg, uint64_t bytes);
+	void *arg;
+	uint64_t failed_offset; /* where it failed */
+};
+MUST_CHECK int content_copy(struct content_job *job);
+
+/* ---- item.c -------------------------------------------------------------------------------------------------------- */
+
+/* One object that is no directory.  Negative: what ends the restore. */
+MUST_CHECK int restore_item(struct restore *restore, const struct walk_item *item);
+
+/* Report that an object failed with ERROR.  Returns the error where it ends the restore, else 1. */
+int restore_failed(struct restore *restore, const char *path, int error);
+int restore_failed_block(struct restore *restore, const char *path, int error, uint64_t block);
+
+/* Attributes of an object of the snapshot, as they are to be restored. */
+MUST_CHECK int restore_attributes(struct restore *restore, const char *path,
+				  const struct xattr_target *target, const struct stat *stat,
+				  struct attributes *ret_attributes);
+
+#endif
