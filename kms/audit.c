@@ -143,7 +143,7 @@ static void add_slot(struct text *line, const struct audit_entry *entry)
 	add_uuid(line, "slot", &slot->slot);
 	add_words(line, "role", roles[slot->role]);
 	add_words(line, "provider", slot->provider);
-	add_words(line, "encryption_key_id", slot->key_id[0] ? slot->key_id : entry->key_id);
+	add_words(line, "key_id", slot->key_id[0] ? slot->key_id : entry->key_id);
 	/* Of other operations it would say who once wrote the slot. */
 	if (entry->operation == AUDIT_WRAP) {
 		add_words(line, "principal", text_pairs_get(&slot->access, "principal"));
@@ -180,7 +180,7 @@ static int append(const struct audit *audit, const struct audit_entry *entry)
 		add_uuid(&line, "volume", entry->volume);
 		add_uuid(&line, "snapshot", entry->snapshot);
 		add_uuid(&line, "data_key", entry->data_key);
-		add_words(&line, "encryption_key_id", entry->key_id);
+		add_words(&line, "key_id", entry->key_id);
 	}
 	add_outcome(&line, entry->outcome);
 	add_words(&line, "detail", entry->detail);

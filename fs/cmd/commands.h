@@ -27,6 +27,8 @@ int cmd_keyring_disable(struct invocation *invocation);
 int cmd_keyring_delete(struct invocation *invocation);
 int cmd_volume_show(struct invocation *invocation);
 int cmd_volume_trust(struct invocation *invocation);
+int cmd_audit_show(struct invocation *invocation);
+int cmd_audit_verify(struct invocation *invocation);
 int cmd_config_show(struct invocation *invocation);
 int cmd_config_check(struct invocation *invocation);
 int cmd_version(struct invocation *invocation);
@@ -43,6 +45,8 @@ extern const struct option_spec options_keys_test[];
 extern const struct option_spec options_keys_test[];
 extern const struct option_spec options_keyring_init[];
 extern const struct option_spec options_keyring_delete[];
+extern const struct option_spec options_audit_show[];
+extern const struct option_spec options_audit_verify[];
 extern const struct option_spec options_config_show[];
 extern const struct option_spec options_yes[];
 

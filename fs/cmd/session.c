@@ -89,7 +89,10 @@ int session_open_config(struct session *session)
 	options.keys = session->keys;
 	options.command = invocation->command->name;
 	/* In a listing --key selects rows by Encryption Key ID and names nothing to contact. */
-	options.key_count = invocation->command->run == cmd_snapshot_list ? 0 : session->key_count;
+	options.key_count = invocation->command->run == cmd_snapshot_list ||
+					    invocation->command->run == cmd_audit_show
+				    ? 0
+				    : session->key_count;
 	/* init takes public keys by that name. */
 	if (invocation->command->run != cmd_init)
 		options.recovery_key = option_value(invocation, "recovery-key");
