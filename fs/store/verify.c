@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One snapshot: a walk that looks at everything. */
+#include "fs/store/verify.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/store/verify_internal.h"
+
+#define TEXT_SIZE 512
+
+/*
+ * What a run that goes on needs to know of a directory.
+ *
+ *   was_done      the content of its files was verified before
+ *   has_findings  so it is looked at again by every run
+ */
+struct directory_note {
+	bool was_done;
+	atomic_bool has_findings;
+};
+
+/* Of the object that this thread is looking at. */
+static _Thread_local struct directory_note *current;
+
+bool verify_is_fatal(int error)
+{
+	static const int errors[] = { ENOMEM,       ECANCELED, EKEYREVOKED, EKEYEXPIRED, ENOKEY,
+				      EHOSTUNREACH, ETIMEDOUT, EMFILE,      ENFILE,      ESHUTDOWN };
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		if (error == -errors[i])
+			return true;
+	}
+	return false;
+}
+
+void verify_report(const struct verifying *verifying, enum finding_class class, const char *path,
+		   uint64_t block, const char *format, ...)
+{
+	const struct verify_observer *observer = verifying->options->observer;
+	char text[TEXT_SIZE];
+	const struct finding finding = {
+		.class = class,
+		.snapshot = verifying->name,
+		.path = path,
+		.block = block,
+		.text = text,
+	};
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (current)
+		atomic_store(&current->has_findings, true);
+	observer->found(observer->arg, &finding);
+}
+
+void verify_notice(const struct verifying *verifying, enum finding_class class, const char *path,
+		   const char *text)
+{
+	const struct verify_observer *observer = verifying->options->observer;
+	const struct finding finding = {
+		.class = class,
+		.is_notice = true,
+		.snapshot = verifying->name,
+		.path = path,
+		.block = FINDING_NO_BLOCK,
+		.text = text,
+	};
+
+	observer->found(observer->arg, &finding);
+}
+
+/* ---- The walk -------------------------------------------------------------------------------- */
+
+static void mark_path(const struct walk_directory *directory, char path[static WALK_PATH_SIZE])
+{
+	/* No file has such a path. */
+	walk_path(directory, "", path);
+}
+
+static int enter(void *arg, struct walk_directory *directory)
+{
+	struct verifying *verifying = arg;
+	const struct verify_observer *observer = verifying->options->observer;
+	const struct xattr_target target = { &directory->place, "", directory->stat.st_mode };
+	struct directory_note *note = calloc(1, sizeof(*note));
+	char path[WALK_PATH_SIZE];
+	int r;
+
+	if (!note)
+		return -ENOMEM;
+	mark_path(directory, path);
+	note->was_done = observer->is_done &&
+			 observer->is_done(observer->arg, snapshot_id(verifying->snapshot), path);
+	directory->data = note;
+	current = note;
+	r = verify_attributes(verifying, &target, directory->path);
+	current = NULL;
+	if (r < 0)
+		free(note);
+	return r;
+}
+
+static void leave(void *arg, struct walk_directory *directory)
+{
+	struct verifying *verifying = arg;
+	const struct verify_observer *observer = verifying->options->observer;
+	struct directory_note *note = directory->data;
+	char path[WALK_PATH_SIZE];
+
+	mark_path(directory, path);
+	if (observer->mark_done && !note->was_done && !atomic_load(&note->has_findings) &&
+	    !walk_has_ended(directory->walk))
+		observer->mark_done(observer->arg, snapshot_id(verifying->snapshot), path);
+	free(note);
+}
+
+static int look_at(struct verifying *verifying, const struct walk_item *item, const char *path)
+{
+	const struct directory_note *note = item->directory->data;
+	const struct xattr_target target = { &item->directory->place, item->backing,
+					     item->stat.st_mode };
+	int r = 0;
+
+	if (S_ISREG(item->stat.st_mode))
+		r = verify_file(verifying, item, path, note->was_done);
+	else if (S_ISLNK(item->stat.st_mode))
+		r = verify_symlink(verifying, item, path);
+	return r < 0 ? r : verify_attributes(verifying, &target, path);
+}
+
+static int visit(void *arg, const struct walk_item *item)
+{
+	struct verifying *verifying = arg;
+	const struct verify_observer *observer = verifying->options->observer;
+	char path[WALK_PATH_SIZE];
+	int r;
+
+	walk_path(item->directory, item->name, path);
+	observer->current(observer->arg, path);
+	current = item->directory->data;
+	r = look_at(verifying, item, path);
+	current = NULL;
+	return r;
+}
+
+static int failed(void *arg, struct walk_directory *directory, const char *name, int error)
+{
+	char path[WALK_PATH_SIZE];
+
+	if (verify_is_fatal(error))
+		return error;
+	/* A link, or another filesystem, where a directory was listed. */
+	verify_report(arg, FINDING_TAMPERED,
+		      name ? walk_path(directory, name, path) : directory->path, FINDING_NO_BLOCK,
+		      "cannot be looked at: %s", strerror(-error));
+	return 0;
+}
+
+static int hidden(void *arg, struct walk_directory *directory, unsigned count)
+{
+	verify_report(arg, FINDING_TAMPERED, directory->path, FINDING_NO_BLOCK,
+		      "%u names in it do not decrypt", count);
+	return 0;
+}
+
+static int walk(struct verifying *verifying, int fd)
+{
+	const struct walk_visitor visitor = {
+		.enter = enter,
+		.visit = visit,
+		.leave = leave,
+		.failed = failed,
+		.hidden = hidden,
+		.arg = verifying,
+	};
+
+	return walk_snapshot(verifying->snapshot, fd, verifying->options->threads, &visitor);
+}
+
+int verify_snapshot(const struct verify_options *options, struct snapshot *snapshot, int fd,
+		    struct verify_counts *counts)
+{
+	struct verifying verifying = {
+		.options = options,
+		.snapshot = snapshot,
+		.counts = counts,
+		.name = snapshot_name(snapshot),
+	};
+
+	switch (snapshot_state(snapshot)) {
+	case SNAPSHOT_FOREIGN:
+		verify_report(&verifying, FINDING_ADDED, "", FINDING_NO_BLOCK,
+			      "a directory without a valid identity; it is not served");
+		return 0;
+	case SNAPSHOT_DUPLICATE:
+		verify_report(&verifying, FINDING_TAMPERED, "", FINDING_NO_BLOCK,
+			      "another directory has the same identity");
+		break;
+	default:
+		break;
+	}
+	if (options->is_structure_only)
+		return verify_structure(&verifying, fd);
+	return walk(&verifying, fd);
+}
