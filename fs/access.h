@@ -127,8 +127,9 @@ MUST_CHECK int access_open_store(struct access *access, const struct store_optio
 				 struct store **ret_store, struct store_error *reterr);
 
 /* Add the public recovery key in a PEM file to the settings of a volume. */
-MUST_CHECK int access_add_recovery_key(struct access *access, const char *path,
-				       struct volume_record *record, struct store_error *reterr);
+MUST_CHECK int access_add_recovery_key(const struct config *config, struct kms *kms,
+				       const char *path, struct volume_record *record,
+				       struct store_error *reterr);
 
 /*
  * Add the KEKs of `alternate_key` to the settings of a volume.  IS_TESTED: try each first, and remember it on this host.

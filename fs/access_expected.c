@@ -38,8 +38,8 @@ static int read_file(const char *path, char **ret_text)
 	return 0;
 }
 
-int access_add_recovery_key(struct access *access, const char *path, struct volume_record *record,
-			    struct store_error *reterr)
+int access_add_recovery_key(const struct config *config, struct kms *kms, const char *path,
+			    struct volume_record *record, struct store_error *reterr)
 {
 	struct kms_error key_error = { 0 };
 	struct kms_key_info info;
@@ -58,9 +58,9 @@ int access_add_recovery_key(struct access *access, const char *path, struct volu
 		return access_fail(reterr, r < 0 ? r : -ENOMEM, EXIT_USAGE, "recovery key %s: %s",
 				   path, strerror(r < 0 ? -r : ENOMEM));
 	}
-	r = access_add_key(access->config, access->kms, uri, &key_error);
+	r = access_add_key(config, kms, uri, &key_error);
 	if (r == 0)
-		r = kms_describe(access->kms, uri, &info, &key_error);
+		r = kms_describe(kms, uri, &info, &key_error);
 	if (r < 0)
 		access_key_error(r, &key_error, reterr);
 	else
@@ -118,7 +118,8 @@ static int expect_recovery_keys(struct access *access, struct volume_record *exp
 					       &count);
 
 	for (size_t i = 0; i < count; i++) {
-		const int r = access_add_recovery_key(access, files[i], expected, reterr);
+		const int r = access_add_recovery_key(access->config, access->kms, files[i],
+						      expected, reterr);
 
 		if (r < 0)
 			return r;

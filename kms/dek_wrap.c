@@ -66,9 +66,8 @@ int kms_try_wrapping(struct kms *kms, struct kek *kek, const struct slot *slot,
 	return ask_to_wrap(kms, kek, 0, &wrapped, &secret, error);
 }
 
-/* A new slot of DEK under KEK. */
-static int make_slot(struct kms *kms, struct kek *kek, uint32_t timeout_ms, const struct dek *dek,
-		     struct slot *slot, struct kms_error *reterr)
+int kms_make_slot(struct kms *kms, struct kek *kek, uint32_t timeout_ms, const struct dek *dek,
+		  struct slot *slot, struct kms_error *reterr)
 {
 	CLEANUP(secret_cleanup) struct secret *secret = NULL;
 	int r;
@@ -137,8 +136,8 @@ static int add_slot(const struct filling *filling, struct kek *kek, enum slot_ro
 			       .dek = record->dek,
 			       .role = role };
 	record->slot_count++;
-	return make_slot(filling->kms, kek, filling->request->timeout_ms, filling->dek, slot,
-			 reterr);
+	return kms_make_slot(filling->kms, kek, filling->request->timeout_ms, filling->dek, slot,
+			     reterr);
 }
 
 static int add_alternates(const struct filling *filling, struct kms_error *reterr)
@@ -227,54 +226,4 @@ int kms_create_dek(struct kms *kms, const struct dek_request *request,
 	*ret_record = record;
 	*ret_dek = TAKE(dek);
 	return 0;
-}
-
-/* The place for a slot of ROLE: the primary's own, or a new one. */
-static int slot_place(struct key_record *record, enum slot_role role, struct slot **ret_slot)
-{
-	struct slot *slots;
-
-	if (role == SLOT_PRIMARY) {
-		*ret_slot = &record->slots[key_record_primary(record) - record->slots];
-		return 0;
-	}
-	if (record->slot_count == KEY_SLOTS_MAX)
-		return -ENOSPC;
-	slots = realloc(record->slots, (record->slot_count + 1) * sizeof(*slots));
-	if (!slots)
-		return -ENOMEM;
-	record->slots = slots;
-	slots[record->slot_count] = (struct slot){ .role = role };
-	*ret_slot = &slots[record->slot_count++];
-	return 0;
-}
-
-int kms_rewrap(struct kms *kms, const struct dek *dek, const char *uri, enum slot_role role,
-	       struct key_record *record, struct kms_error *reterr)
-{
-	struct kek *kek = kek_required(kms, uri, reterr);
-	CLEANUP(dek_cleanup) struct dek *opened = NULL;
-	struct slot *slot;
-	int r;
-
-	if (!kek)
-		return -EINVAL;
-	r = slot_place(record, role, &slot);
-	if (r < 0)
-		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "no room for another slot: %s",
-				strerror(-r));
-	free(slot->header);
-	*slot = (struct slot){ .volume = record->volume,
-			       .snapshot = record->snapshot,
-			       .dek = record->dek,
-			       .role = role };
-	r = make_slot(kms, kek, 0, dek, slot, reterr);
-	if (r < 0)
-		return r;
-	record->generation++;
-	r = kms_authenticate_record(dek, record);
-	if (r < 0)
-		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "making a key record: %s",
-				strerror(-r));
-	return role == SLOT_RECOVERY ? 0 : kms_open_slot(kms, kek, record, slot, &opened, reterr);
 }

@@ -154,10 +154,21 @@ MUST_CHECK int kms_probe(struct kms *kms, const struct key_record *record,
 			 struct kms_error *reterr);
 
 /*
- * Replace the primary of an open DEK, or add a slot in another role: RECORD becomes the next generation, with its MAC.  The new
- * slot is unwrapped and checked before this returns.
+ * Add a slot in a role other than primary to the record of an open DEK, or put another in the place of the one at INDEX, in its
+ * role: RECORD becomes the next generation, with its MAC.  The new slot is unwrapped and checked before this returns, unless it is
+ * a recovery slot.
  */
-MUST_CHECK int kms_rewrap(struct kms *kms, const struct dek *dek, const char *uri,
-			  enum slot_role role, struct key_record *record, struct kms_error *reterr);
+MUST_CHECK int kms_add_slot(struct kms *kms, const struct dek *dek, const char *uri,
+			    enum slot_role role, struct key_record *record,
+			    struct kms_error *reterr);
+MUST_CHECK int kms_rewrap_slot(struct kms *kms, const struct dek *dek, const char *uri,
+			       size_t index, struct key_record *record, struct kms_error *reterr);
+
+/* Is RECORD, as read from storage, a record of an open DEK: commitment and MAC?  -EKEYREJECTED. */
+MUST_CHECK int kms_check_record(const struct dek *dek, const struct key_record *record);
+
+/* Does the slot at INDEX open RECORD, as read from storage?  Asks its KEK and nobody else. */
+MUST_CHECK int kms_check_slot(struct kms *kms, const struct key_record *record, size_t index,
+			      struct kms_error *reterr);
 
 #endif

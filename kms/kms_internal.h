@@ -89,6 +89,10 @@ MUST_CHECK int kms_ask_slot(struct kms *kms, struct kek *kek, const struct key_r
 			    const struct slot *slot, const atomic_bool *is_cancelled,
 			    struct dek **ret_dek, struct kms_error *reterr);
 
+/* A new slot of DEK under KEK; its ids and role are set.  TIMEOUT_MS 0: as configured. */
+MUST_CHECK int kms_make_slot(struct kms *kms, struct kek *kek, uint32_t timeout_ms,
+			     const struct dek *dek, struct slot *slot, struct kms_error *reterr);
+
 /* ---- dek_hedge.c ------------------------------------------------------------------------------------------------- */
 
 /* Has RECORD alternates that may be contacted? */

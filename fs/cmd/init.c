@@ -285,12 +285,14 @@ static int add_recovery_keys(struct init *init)
 
 	for (size_t i = 0; (file = option_nth(init->session.invocation, "recovery-key", i)) != NULL;
 	     i++)
-		if (access_add_recovery_key(access, file, &init->settings, &error) < 0)
+		if (access_add_recovery_key(access->config, access->kms, file, &init->settings,
+					    &error) < 0)
 			return session_fail(&init->session, &error);
 	if (option_is_set(init->session.invocation, "recovery-key"))
 		return 0;
 	for (size_t i = 0; i < configured_count; i++)
-		if (access_add_recovery_key(access, configured[i], &init->settings, &error) < 0)
+		if (access_add_recovery_key(access->config, access->kms, configured[i],
+					    &init->settings, &error) < 0)
 			return session_fail(&init->session, &error);
 	return 0;
 }

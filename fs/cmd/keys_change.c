@@ -26,20 +26,6 @@ static struct change_target target_of(struct session *session)
 	};
 }
 
-/* Open the volume, and find the mount that must make the change. */
-static int open_for_change(struct session *session, const struct control_mount **ret_mount)
-{
-	int r = session_open_volume(session, operand(session->invocation, 0));
-
-	if (r == 0)
-		r = session_find_mount(session, true, ret_mount);
-	if (r == 0)
-		r = session_open_kms(session);
-	if (r == 0)
-		r = session_open_store(session, *ret_mount == NULL ? STORE_WRITE : STORE_READ);
-	return r;
-}
-
 static void print_change(const struct session *session, const char *command, const char *key_id,
 			 const char *snapshot, uint64_t count)
 {
@@ -93,7 +79,7 @@ int cmd_keys_set_default(struct invocation *invocation)
 	int r = 0;
 
 	session_init(&session, invocation);
-	r = open_for_change(&session, &mount);
+	r = session_open_change(&session, operand(invocation, 0), &mount);
 	if (r == 0)
 		r = mount != NULL ? set_default_in_mount(&session, mount, uri, key_id)
 				  : set_default_here(&session, uri, key_id);

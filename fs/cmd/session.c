@@ -189,6 +189,20 @@ int session_find_mount(struct session *session, bool must_be_writable,
 	return 0;
 }
 
+int session_open_change(struct session *session, const char *volume,
+			const struct control_mount **ret_mount)
+{
+	int r = session_open_volume(session, volume);
+
+	if (r == 0)
+		r = session_find_mount(session, true, ret_mount);
+	if (r == 0)
+		r = session_open_kms(session);
+	if (r == 0)
+		r = session_open_store(session, *ret_mount == NULL ? STORE_WRITE : STORE_READ);
+	return r;
+}
+
 int session_ask(struct session *session, const struct control_mount *mount,
 		struct json_object *request, int timeout_ms, struct json_object **ret_reply)
 {

@@ -53,6 +53,13 @@ MUST_CHECK int session_open_store(struct session *session, enum store_access acc
 MUST_CHECK int session_open_all(struct session *session, const char *volume,
 				enum store_access access);
 
+/*
+ * Open a volume to change it: for writing, or, where a mount is there that must make the change, for reading.  RET_MOUNT: that
+ * mount, or NULL.
+ */
+MUST_CHECK int session_open_change(struct session *session, const char *volume,
+				   const struct control_mount **ret_mount);
+
 /* The mount that serves the chosen volume from this backing directory, writable or any; NULL. */
 MUST_CHECK int session_find_mount(struct session *session, bool must_be_writable,
 				  const struct control_mount **ret_mount);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/control/changes.h"
+#include "fs/control/slot_request.h"
 #include "meta/exit_code.h"
 
 void request_refuse(struct json_object *reply, int exit_code, const char *format, ...)
@@ -127,6 +128,7 @@ void request_run(const struct control_options *options, const struct json_object
 		{ "keys test", run_keys_test, false },
 		{ "keys set-default", run_set_default, true },
 		{ "keys trust", run_trust, false },
+		{ SLOT_REQUEST, slot_request_run, true },
 	};
 	const char *command = document_text(request, "command");
 

@@ -83,6 +83,9 @@ MUST_CHECK int snapshot_each(struct store *store,
 /* Its own DEK, and those of files linked from other snapshots; free() the array. */
 MUST_CHECK int snapshot_deks(struct snapshot *snapshot, struct uuid **ret_deks, size_t *ret_count);
 
+/* Write the index attribute of a snapshot's directory again: its keys have changed. */
+void snapshot_refresh_index(struct snapshot *snapshot);
+
 /* Canonical Encryption Key IDs that a snapshot depends on (own DEK and needed-by markers), without asking any key service. */
 MUST_CHECK int snapshot_key_ids(struct snapshot *snapshot, char ***ret_key_ids, size_t *ret_count);
 

@@ -287,3 +287,10 @@ void snapshot_write_index(struct snapshot *snapshot)
 		close(fd);
 	free(text);
 }
+
+void snapshot_refresh_index(struct snapshot *snapshot)
+{
+	if (snapshot->store->is_writable && !snapshot->is_foreign_by_identity &&
+	    snapshot->identity.is_encrypted)
+		snapshot_write_index(snapshot);
+}

@@ -125,6 +125,15 @@ MUST_CHECK int store_key_record(struct store *store, const struct uuid *dek_id,
 MUST_CHECK int store_publish_key_record(struct store *store, struct key_record *record,
 					const struct dek *dek);
 
+/*
+ * Key records of a DEK: how many generations there are, and removing those below GENERATION, which has been read back and opened.
+ * Durable when it returns.
+ */
+MUST_CHECK int store_count_key_records(struct store *store, const struct uuid *dek_id,
+				       size_t *ret_count);
+MUST_CHECK int store_drop_key_records(struct store *store, const struct uuid *dek_id,
+				      uint64_t generation);
+
 /* The settings that count now: unlike those of store_volume(), with what was published since the store was opened. */
 MUST_CHECK int store_copy_volume(struct store *store, struct volume_record *ret_record);
 

@@ -12,6 +12,8 @@
 #include "fs/store/own_credentials.h"
 #include "fs/store/store_internal.h"
 
+#define LOOKS_MAX 5 /* at records that are being replaced */
+
 static _Thread_local struct uuid wanted_dek;
 
 const struct uuid *store_wanted_dek(void)
@@ -40,6 +42,7 @@ struct key_search {
 	const struct uuid *dek_id;
 	const struct dek_pin *pin; /* NULL: none */
 	struct key_record *record;
+	bool has_vanished; /* a rewrap removed one while we looked */
 };
 
 /* A DEK that is pinned keeps its commitment: another one under the same id is somebody else's key. */
@@ -72,9 +75,11 @@ static int decode_key(void *arg, struct bytes line, uint64_t generation)
 
 static void report_ignored(void *arg, const char *name, int error)
 {
-	const struct key_search *search = arg;
+	struct key_search *search = arg;
 
-	if (error != -ENOENT)
+	if (error == -ENOENT)
+		search->has_vanished = true;
+	else
 		store_report(search->store, LOG_WARNING, name,
 			     "not a whole key record of this volume and data key; it is ignored");
 }
@@ -151,6 +156,10 @@ int store_key_record(struct store *store, const struct uuid *dek_id, struct key_
 		return pinned;
 	key_directory(dek_id, name);
 	r = control_choose(store->trust, store->control_fd, &choice, &chosen);
+	for (int i = 0; search.has_vanished && r < 0 && i < LOOKS_MAX; i++) {
+		search.has_vanished = false;
+		r = control_choose(store->trust, store->control_fd, &choice, &chosen);
+	}
 	if (r == 0)
 		r = check_key(store, &record, search.pin, chosen.origin);
 	if (r < 0) {

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* New records of a volume: signed by this host, published, pinned. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "fs/store/beneath.h"
 #include "fs/store/own_credentials.h"
 #include "fs/store/store_internal.h"
 
@@ -131,6 +134,55 @@ int store_publish_key_record(struct store *store, struct key_record *record, con
 		r = store_take_note(store, record, true);
 	if (r == 0)
 		store_tell_key(store, &record->dek, STORE_KEY_REWRAPPED);
+	return r;
+}
+
+int store_count_key_records(struct store *store, const struct uuid *dek_id, size_t *ret_count)
+{
+	CLEANUP(own_credentials_restore)
+	struct own_credentials saved = own_credentials_take();
+	char directory[CONTROL_NAME_SIZE];
+	uint64_t *numbers = NULL;
+	int r;
+
+	(void)saved;
+	key_directory(dek_id, directory);
+	r = control_numbers(store->control_fd, directory, &numbers, ret_count);
+	free(numbers);
+	return r;
+}
+
+int store_drop_key_records(struct store *store, const struct uuid *dek_id, uint64_t generation)
+{
+	CLEANUP(own_credentials_restore)
+	struct own_credentials saved = own_credentials_take();
+	char directory[CONTROL_NAME_SIZE];
+	uint64_t *numbers = NULL;
+	size_t count = 0;
+	int fd;
+	int r;
+
+	(void)saved;
+	if (!store->is_writable)
+		return -EROFS;
+	key_directory(dek_id, directory);
+	r = control_numbers(store->control_fd, directory, &numbers, &count);
+	if (r < 0)
+		return r;
+	fd = open_beneath(store->control_fd, directory, O_RDONLY | O_DIRECTORY, 0);
+	r = fd < 0 ? fd : 0;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		char name[24];
+
+		snprintf(name, sizeof(name), "%" PRIu64, numbers[i]);
+		if (numbers[i] < generation && unlinkat(fd, name, 0) < 0 && errno != ENOENT)
+			r = -errno;
+	}
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (fd >= 0)
+		close(fd);
+	free(numbers);
 	return r;
 }
 

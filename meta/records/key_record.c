@@ -24,6 +24,14 @@ void key_record_free(struct key_record *record)
 	*record = (struct key_record){ 0 };
 }
 
+void key_record_remove_slot(struct key_record *record, size_t index)
+{
+	free(record->slots[index].header);
+	record->slot_count--;
+	for (size_t i = index; i < record->slot_count; i++)
+		record->slots[i] = record->slots[i + 1];
+}
+
 static int copy_slots(const struct key_record *record, struct key_record *copy)
 {
 	copy->slots = calloc(record->slot_count + 1, sizeof(*copy->slots));

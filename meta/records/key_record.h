@@ -83,6 +83,9 @@ MUST_CHECK int key_record_encode(const struct key_record *record, char **ret_lin
  */
 MUST_CHECK int key_record_decode(struct bytes line, struct key_record *ret_record);
 
+/* Take a slot out; never the primary. */
+void key_record_remove_slot(struct key_record *record, size_t index);
+
 /* The one primary. */
 const struct slot *key_record_primary(const struct key_record *record);
 

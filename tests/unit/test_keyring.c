@@ -240,7 +240,7 @@ static void rewrapping_moves_to_another_key(void **state)
 	assert_int_equal(keyring_file_add(fixture->path, "second", NULL, NULL), 0);
 	(void)snprintf(second, sizeof(second), "keyring://%s#second", fixture->path);
 	add_kek(fixture, second);
-	assert_int_equal(kms_rewrap(fixture->kms, dek, second, SLOT_PRIMARY, &record, NULL), 0);
+	assert_int_equal(kms_rewrap_slot(fixture->kms, dek, second, 0, &record, NULL), 0);
 	assert_int_equal(record.generation, 2);
 	assert_int_equal(record.slot_count, 1);
 	assert_non_null(strstr(record.slots[0].key_id, "#second"));
