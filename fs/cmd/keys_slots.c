@@ -102,15 +102,15 @@ static void print_needs(const struct slot_run *run)
 static void print_text(const struct slots_command *command, const struct slot_run *run)
 {
 	static const char *const done[] = {
-		[SLOT_ADD] = "got a slot",
-		[SLOT_REMOVE] = "lost a slot",
-		[SLOT_REWRAP] = "rewrapped",
+		[VERB_ADD] = "got a slot",
+		[VERB_REMOVE] = "lost a slot",
+		[VERB_REWRAP] = "rewrapped",
 	};
 	const char *backing = run->session->access.backing;
 
 	if (command->is_dry_run) {
 		printf("%s: %zu of %zu data key%s would be changed%s%s\n", backing, run->count,
-		       run->seen, plural(run->seen), command->verb == SLOT_REMOVE ? "" : ", to ",
+		       run->seen, plural(run->seen), command->verb == VERB_REMOVE ? "" : ", to ",
 		       run->change.key_id);
 		return;
 	}
@@ -148,7 +148,7 @@ static int check_plan(const struct slots_command *command, const struct slot_run
 	if (run->unreadable > 0)
 		notice(invocation, "%zu key record%s cannot be read", run->unreadable,
 		       plural(run->unreadable));
-	if (command->verb != SLOT_REMOVE)
+	if (command->verb != VERB_REMOVE)
 		return 0;
 	if (run->touches_primary) {
 		fail(invocation, EXIT_POLICY, "%s is the primary key of data keys in %s",
@@ -296,7 +296,7 @@ int cmd_keys_rewrap(struct invocation *invocation)
 {
 	struct slots_command command = {
 		.invocation = invocation,
-		.verb = SLOT_REWRAP,
+		.verb = VERB_REWRAP,
 		.uri = option_value(invocation, "to"),
 		.from = option_value(invocation, "from"),
 		.volume_count = invocation->operand_count,
@@ -317,7 +317,7 @@ int cmd_keys_add(struct invocation *invocation)
 	const char *role = option_value(invocation, "role");
 	struct slots_command command = {
 		.invocation = invocation,
-		.verb = SLOT_ADD,
+		.verb = VERB_ADD,
 		.uri = operand(invocation, invocation->operand_count - 1),
 		.from = "",
 		.volume_count = invocation->operand_count - 1,
@@ -339,7 +339,7 @@ int cmd_keys_remove(struct invocation *invocation)
 {
 	struct slots_command command = {
 		.invocation = invocation,
-		.verb = SLOT_REMOVE,
+		.verb = VERB_REMOVE,
 		.uri = "",
 		.from = operand(invocation, invocation->operand_count - 1),
 		.volume_count = invocation->operand_count - 1,

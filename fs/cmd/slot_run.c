@@ -261,7 +261,7 @@ int slot_run_execute(struct slot_run *run)
 {
 	struct invocation *invocation = run->session->invocation;
 	const struct progress_options options = {
-		.verb = run->change.verb == SLOT_REWRAP ? "rewrapped" : "changed",
+		.verb = run->change.verb == VERB_REWRAP ? "rewrapped" : "changed",
 		.items = "data keys",
 	};
 	struct execution execution = { .run = run, .target = target_of(run->session) };

@@ -54,7 +54,7 @@ static int try_key(const struct change_target *target, struct slot_change *chang
 
 	if (r < 0)
 		return r;
-	if (is_recovery && change->verb == SLOT_REWRAP)
+	if (is_recovery && change->verb == VERB_REWRAP)
 		return store_fail(reterr, -EINVAL, EXIT_USAGE,
 				  "a recovery key opens nothing by itself: add it with 'keys add'");
 	r = is_recovery ? kms_describe(target->kms, change->uri, &info, &key_error)
@@ -118,11 +118,11 @@ bool slot_change_touches(const struct slot_change *change, const struct key_reco
 	const struct slot *slot = &record->slots[index];
 
 	switch (change->verb) {
-	case SLOT_ADD:
+	case VERB_ADD:
 		return false;
-	case SLOT_REMOVE:
+	case VERB_REMOVE:
 		return key_id_matches(slot->key_id, change->from);
-	case SLOT_REWRAP:
+	case VERB_REWRAP:
 		break;
 	}
 	if (slot->role == SLOT_RECOVERY || strcmp(slot->key_id, change->key_id) == 0)
@@ -134,7 +134,7 @@ bool slot_change_touches(const struct slot_change *change, const struct key_reco
 enum slot_work slot_change_work(const struct slot_change *change, const struct key_record *record,
 				size_t generation_count)
 {
-	bool is_needed = change->verb == SLOT_ADD && !has_key(record, change->key_id);
+	bool is_needed = change->verb == VERB_ADD && !has_key(record, change->key_id);
 
 	for (size_t i = 0; !is_needed && i < record->slot_count; i++)
 		is_needed = slot_change_touches(change, record, i);
@@ -317,13 +317,13 @@ static int change_record(struct work *work)
 	if (r < 0)
 		return r;
 	switch (work->change->verb) {
-	case SLOT_ADD:
+	case VERB_ADD:
 		r = add_slot(work);
 		break;
-	case SLOT_REMOVE:
+	case VERB_REMOVE:
 		r = remove_slots(work);
 		break;
-	case SLOT_REWRAP:
+	case VERB_REWRAP:
 		r = rewrap_slots(work);
 		break;
 	}

@@ -11,7 +11,7 @@
 
 #include "fs/control/changes.h"
 
-enum slot_verb { SLOT_ADD, SLOT_REMOVE, SLOT_REWRAP };
+enum slot_verb { VERB_ADD, VERB_REMOVE, VERB_REWRAP };
 
 /*
  *   uri           add, rewrap: KEK of the new slot; recovery:///FILE.pem may be added

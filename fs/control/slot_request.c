@@ -9,9 +9,9 @@
 #include "meta/exit_code.h"
 
 static const char *const verbs[] = {
-	[SLOT_ADD] = "add",
-	[SLOT_REMOVE] = "remove",
-	[SLOT_REWRAP] = "rewrap",
+	[VERB_ADD] = "add",
+	[VERB_REMOVE] = "remove",
+	[VERB_REWRAP] = "rewrap",
 };
 
 /* ---- The command's side ------------------------------------------------------------------------ */

@@ -63,7 +63,7 @@ static int remove_key(const struct slot_change *change, struct volume_record *re
 
 static bool is_configured(const struct change_target *target, const struct slot_change *change)
 {
-	const bool is_recovery = change->verb == SLOT_ADD
+	const bool is_recovery = change->verb == VERB_ADD
 					 ? is_recovery_uri(change->uri)
 					 : strncmp(change->from, "recovery:", 9) == 0;
 
@@ -78,12 +78,12 @@ int slot_change_settings(const struct change_target *target, const struct slot_c
 	int r;
 
 	*ret_is_configured = is_configured(target, change);
-	if (*ret_is_configured || change->verb == SLOT_REWRAP)
+	if (*ret_is_configured || change->verb == VERB_REWRAP)
 		return 0;
 	r = store_copy_volume(target->store, &record);
 	if (r < 0)
 		return store_fail(reterr, r, EXIT_FAILED, "settings: %s", strerror(-r));
-	r = change->verb == SLOT_ADD ? add_key(target, change, &record, reterr)
+	r = change->verb == VERB_ADD ? add_key(target, change, &record, reterr)
 				     : remove_key(change, &record);
 	if (r > 0) {
 		r = store_publish_volume_record(target->store, &record);

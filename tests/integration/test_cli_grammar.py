@@ -12,7 +12,8 @@ import pytest
 from schema import check
 
 COMMANDS = ["init", "mount", "umount", "status", "check-mounted", "snapshot list", "snapshots", "snapshot show",
-            "snapshot create", "snapshot verify", "verify", "restore", "keys list", "keys show", "keys test", "keys set-default", "keys trust",
+            "snapshot create", "snapshot verify", "verify", "restore", "keys add", "keys list", "keys remove", "keys rewrap",
+            "keys show", "keys test", "keys set-default", "keys trust",
             "keyring init", "keyring list", "keyring add", "keyring enable", "keyring disable", "keyring delete",
             "volume show", "volume trust", "audit show", "audit verify", "config show", "config check", "version", "completion"]
 

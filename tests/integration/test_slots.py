@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from schema import check
 
 COUNT = int(os.environ.get("SNAPCRYPT_REWRAP_SNAPSHOTS", "40"))
 KILLS = int(os.environ.get("SNAPCRYPT_REWRAP_KILLS", "5"))
@@ -93,7 +94,7 @@ def test_slots_are_added_and_removed(sandbox, keyring):
     assert slots(volume) == [[("primary", "default")]] * 2
     volume.run("keys add", uri, "--snapshot", "a")
     assert sorted(map(len, slots(volume))) == [1, 2]
-    report = volume.json("keys add", uri)["volumes"][0]
+    report = check(volume.json("keys add", uri))["volumes"][0]
     assert (report["data_keys"], report["to_change"], report["changed"], report["failed"]) == (2, 1, 1, 0)
     assert slots(volume) == [[("alternate", "next"), ("primary", "default")]] * 2
     assert volume.json("keys add", uri)["volumes"][0]["to_change"] == 0
