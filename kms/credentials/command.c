@@ -14,63 +14,9 @@
 #include <unistd.h>
 
 #include "kms/crypto/secret.h"
-
-#define WORDS_MAX 64
+#include "meta/words.h"
 
 extern char **environ;
-
-struct words {
-	char *text; /* all words, each with its NUL */
-	char *list[WORDS_MAX + 1];
-	size_t count;
-};
-
-/* Copy one word from *SOURCE to *TARGET, undoing quotes.  Both move on. */
-static int split_word(const char **source, char **target)
-{
-	char quote = 0;
-	const char *s = *source;
-	char *t = *target;
-
-	for (; *s && (quote || !strchr(" \t\n", *s)); s++) {
-		if (quote && *s == quote)
-			quote = 0;
-		else if (!quote && (*s == '\'' || *s == '"'))
-			quote = *s;
-		else if (*s == '\\' && quote != '\'' && s[1])
-			*t++ = *++s;
-		else
-			*t++ = *s;
-	}
-	*t++ = 0;
-	*source = s;
-	*target = t;
-	return quote ? -EINVAL : 0;
-}
-
-static int split_words(const char *command, struct words *words)
-{
-	char *target;
-
-	words->text = malloc(strlen(command) + 2);
-	if (!words->text)
-		return -ENOMEM;
-	target = words->text;
-	for (;;) {
-		int r;
-
-		command += strspn(command, " \t\n");
-		if (!*command)
-			break;
-		if (words->count == WORDS_MAX)
-			return -E2BIG;
-		words->list[words->count++] = target;
-		r = split_word(&command, &target);
-		if (r < 0)
-			return r;
-	}
-	return words->count ? 0 : -EINVAL;
-}
 
 static int spawn(struct words *words, int output, pid_t *ret_pid)
 {
@@ -169,10 +115,10 @@ int command_run(const char *command, uint32_t timeout_ms, struct command_output 
 	struct words words = { 0 };
 	int r;
 
-	r = output.data ? split_words(command, &words) : -ENOMEM;
+	r = output.data ? words_split(command, &words) : -ENOMEM;
 	if (r == 0)
 		r = run(&words, timeout_ms, &output);
-	free(words.text);
+	words_free(&words);
 	if (r < 0) {
 		command_output_free(&output);
 		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "credential command '%s': %s",
