@@ -175,7 +175,8 @@ static int probe_wrapping(struct kms *kms, struct kek *kek, const struct slot *s
 			slot->key_id, key_state_name(info.state));
 }
 
-int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error *reterr)
+int kms_probe(struct kms *kms, const struct key_record *record, const atomic_bool *is_cancelled,
+	      struct kms_error *reterr)
 {
 	const struct wrap_context context = { .volume = record->volume,
 					      .snapshot = record->snapshot };
@@ -195,7 +196,8 @@ int kms_probe(struct kms *kms, const struct key_record *record, struct kms_error
 										       : KMS_UNWRAP,
 						     .context = &context,
 						     .slot = primary,
-						     .ret_secret = &secret },
+						     .ret_secret = &secret,
+						     .is_cancelled = is_cancelled },
 			      &error);
 	if (r < 0)
 		r = kms_audit_request(kms, AUDIT_PROBE_FAILED, primary, &error);

@@ -118,11 +118,6 @@ void kms_close(struct kms *kms)
 	free(kms);
 }
 
-void kms_cancel(struct kms *kms)
-{
-	kms->is_cancelled = true;
-}
-
 bool kms_has_recovery_key(const struct kms *kms)
 {
 	return kms->recovery != NULL;

@@ -6,6 +6,7 @@
 #ifndef SNAPCRYPT_KMS_KMS_H
 #define SNAPCRYPT_KMS_KMS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,9 +44,6 @@ struct kms_options {
 MUST_CHECK int kms_open(const struct kms_options *options, struct kms **ret_kms,
 			struct kms_error *reterr);
 void kms_close(struct kms *kms);
-
-/* Give up what is being asked, and from now on at once: the process ends. */
-void kms_cancel(struct kms *kms);
 
 /*
  * Allow a KEK to be contacted.  Endpoints come only from configuration, environment, --key or host state, so this is the
@@ -149,9 +147,13 @@ void kms_listen(struct kms *kms,
 		void (*listener)(void *arg, const struct uuid *dek_id, const struct kms_error *no),
 		void *arg);
 
-/* Is the primary slot of RECORD still allowed to open?  With is_write_only: may its KEK still wrap?  For the health poll. */
+/*
+ * Is the primary slot of RECORD still allowed to open?  With is_write_only: may its KEK still wrap?  For the health poll.
+ *
+ *   is_cancelled   set by another thread to give up, -EINTR; may be NULL
+ */
 MUST_CHECK int kms_probe(struct kms *kms, const struct key_record *record,
-			 struct kms_error *reterr);
+			 const atomic_bool *is_cancelled, struct kms_error *reterr);
 
 /*
  * Add a slot in a role other than primary to the record of an open DEK, or put another in the place of the one at INDEX, in its

@@ -16,6 +16,7 @@
 
 #include "fs/cmd/commands.h"
 #include "fs/cmd/key_uri.h"
+#include "fs/cmd/mount_events.h"
 #include "fs/cmd/mount_keys.h"
 #include "fs/cmd/mount_options.h"
 #include "fs/cmd/mount_status.h"
@@ -51,6 +52,7 @@ struct serving {
 	struct mount_options options;
 	struct mount_status_source status;
 	struct control *control;
+	struct events *events;
 	char *mountpoint;
 };
 
@@ -99,6 +101,14 @@ static uint32_t milliseconds(int64_t duration_s)
 {
 	return duration_s < 0 || duration_s > UINT32_MAX / 1000 ? UINT32_MAX
 								: (uint32_t)duration_s * 1000;
+}
+
+/* The table of the configuration has checked the word. */
+static enum mount_on_revoke on_revoke(const char *word)
+{
+	if (strcmp(word, "readonly") == 0)
+		return MOUNT_READ_ONLY;
+	return strcmp(word, "prevent_new") == 0 ? MOUNT_PREVENT_NEW : MOUNT_BLOCK;
 }
 
 static int find_mountpoint(struct serving *serving)
@@ -177,6 +187,9 @@ static void fill_options(struct serving *serving)
 		.replaces_dead = request->replaces_dead,
 		.key_timeout_ms = milliseconds(config_duration_s(config, name, "key_timeout")),
 		.key_poll_ms = milliseconds(config_duration_s(config, name, "key_poll")),
+		.on_revoke = on_revoke(config_text(config, name, "on_revoke")),
+		.unreachable_grace_s = config_duration_s(config, name, "unreachable_grace"),
+		.rotation_age_s = config_duration_s(config, name, "rotation_age"),
 		.read_ahead = config_size(config, name, "read_ahead"),
 		.write_queue = config_size(config, name, "write_queue"),
 		.threads = thread_count((unsigned)config_number(config, name, "threads")),
@@ -285,6 +298,13 @@ static int start_control(void *arg, struct mount *mount)
 	return r;
 }
 
+static void send_event(void *arg, const struct mount_event *event)
+{
+	const struct serving *serving = arg;
+
+	mount_events_send(serving->events, &serving->session, serving->mountpoint, event);
+}
+
 static void stop_control(void *arg, struct mount *mount)
 {
 	struct serving *serving = arg;
@@ -306,8 +326,14 @@ static int serve(struct serving *serving)
 		       "write-only") == 0;
 	serving->options.started = start_control;
 	serving->options.ending = stop_control;
+	serving->options.event = send_event;
 	serving->options.arg = serving;
+	r = mount_events_open(session, &serving->events);
+	if (r != 0)
+		return r;
+	serving->status.has_event_command = serving->events != NULL;
 	r = mount_run(&serving->options, session->store, &error);
+	events_close(TAKE(serving->events));
 	outcome = store_close(TAKE(session->store));
 	if (r < 0 && outcome == 0)
 		outcome = r;

@@ -17,7 +17,7 @@ static const char *state_word(const struct mount_status *status)
 	for (size_t i = 0; i < status->key_count; i++) {
 		const enum key_state state = status->keys[i].state;
 
-		if (key_state_is_definite_no(state))
+		if (key_state_is_definite_no(state) || status->keys[i].is_withdrawn)
 			return "revoked";
 		if (state == KEY_STATE_UNREACHABLE || state == KEY_STATE_CREDENTIALS_EXPIRED)
 			word = "degraded";
@@ -37,9 +37,38 @@ static void add_keys(const struct mount_status *status, struct json_object *keys
 		document_add_time(object, "since", key->since_s);
 		document_add_time(object, "last_ok", key->last_ok_s);
 		document_add_text(object, "message", key->message[0] == '\0' ? NULL : key->message);
+		document_add_text(object, "advice", key->advice[0] == '\0' ? NULL : key->advice);
 		document_add_number(object, "data_keys", key->data_keys);
+		document_add_bool(object, "withdrawn", key->is_withdrawn);
+		document_add_bool(object, "rotation_due", key->is_rotation_due);
 		document_append(keys, object);
 	}
+}
+
+/* -1: no limit, null. */
+static void add_duration(struct json_object *object, const char *name, int64_t duration_s)
+{
+	if (duration_s < 0)
+		document_add_null(object, name);
+	else
+		document_add_number(object, name, (uint64_t)duration_s);
+}
+
+/* What happens when a key does not say yes. */
+static struct json_object *key_policy(const struct mount_options *options)
+{
+	static const char *const on_revoke[] = {
+		[MOUNT_BLOCK] = "block", [MOUNT_READ_ONLY] = "readonly", [MOUNT_PREVENT_NEW] = "prevent_new"
+	};
+	struct json_object *object = document_new_object();
+
+	document_add_text(object, "on_revoke", on_revoke[options->on_revoke]);
+	add_duration(object, "poll_s",
+		     options->key_poll_ms == UINT32_MAX ? -1
+							: (int64_t)(options->key_poll_ms / 1000));
+	add_duration(object, "unreachable_grace_s", options->unreachable_grace_s);
+	add_duration(object, "rotation_age_s", options->rotation_age_s);
+	return object;
 }
 
 static struct json_object *journal_status(struct store *store)
@@ -74,6 +103,8 @@ void mount_status_fill(void *arg, struct json_object *mount, struct json_object 
 	document_add_text(mount, "snapshot", source->options->snapshot);
 	document_add_bool(mount, "require_sealed", source->options->requires_sealed);
 	document_add_text(mount, "role", source->is_write_only ? "write-only" : "read-write");
+	document_add(mount, "key_policy", key_policy(source->options));
+	document_add_bool(mount, "event_command", source->has_event_command);
 	document_add_number(mount, "open_files", status.open_files);
 	document_add_number(mount, "queue_bytes", status.queue_bytes);
 	document_add(mount, "journal", journal_status(mount_store(source->mount)));

@@ -12,6 +12,7 @@ struct mount_status_source {
 	struct mount *mount;
 	const struct mount_options *options;
 	bool is_write_only;
+	bool has_event_command;
 };
 
 /* Callbacks of struct control_options; ARG is a struct mount_status_source. */

@@ -273,10 +273,16 @@ static void print_mount(const struct json_object *mount)
 
 static void print_key(const struct json_object *key)
 {
-	printf("  key %s: %s%s%s\n", or_dash(document_text(key, "key_id")),
+	const char *message = document_text(key, "message");
+	const char *advice = document_text(key, "advice");
+
+	printf("  key %s: %s%s%s%s%s\n", or_dash(document_text(key, "key_id")),
 	       or_dash(document_text(key, "state")),
-	       document_text(key, "message") == NULL ? "" : ", ",
-	       document_text(key, "message") == NULL ? "" : document_text(key, "message"));
+	       document_is_true(key, "withdrawn") ? ", withdrawn" : "",
+	       document_is_true(key, "rotation_due") ? ", rotation is due" : "",
+	       message == NULL ? "" : ", ", message == NULL ? "" : message);
+	if (advice != NULL)
+		printf("    %s\n", advice);
 }
 
 static void print_snapshots(const struct json_object *snapshots)

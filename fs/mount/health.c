@@ -9,254 +9,413 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "fs/mount/health_keys.h"
+#include "fs/mount/health_probe.h"
 #include "fs/mount/session.h"
 #include "kms/kms.h"
 
-#define CONFIRM_MAX_MS 5000
-
-/* RECORD is one of those under this KEK: its primary slot is what is asked about. */
-struct kek {
-	struct kek *next;
-	struct key_record record;
-	struct mount_key_status status;
-	struct uuid *deks;
-	size_t dek_count;
-	bool is_withdrawn;
-};
+#define CONFIRM_MAX_MS   5000
+#define POLL_MIN_MS      1000
+#define ROTATION_POLL_MS (24LL * 3600 * 1000)
 
 struct health {
 	struct mount *mount;
 	pthread_t thread;
-	pthread_mutex_t lock; /* guards the list and each status; not held while a service is asked */
+	struct health_keys
+		keys; /* its lock guards the rest, too; not held while a service is asked */
 	pthread_cond_t wake;
-	struct kek *keks;
 	bool is_asked;
-	bool is_ending;
+	atomic_bool is_ending;
 };
 
-/* Sleep until the time is over or somebody wants something.  false: the mount ends. */
-static bool sleep_ms(struct health *health, uint32_t ms)
-{
-	struct timespec until;
+/* All KEKs that are asked together. */
+struct round {
+	struct health *health;
+	struct probe *probes;
+	size_t count;
+};
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	pthread_mutex_lock(&health->lock);
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Sleep until the time is over or, where that CAN_BE_ASKED, somebody wants to know at once.  false: the mount ends. */
+static bool sleep_ms(struct health *health, int64_t ms, bool can_be_asked)
+{
+	const int64_t until_ms = now_ms() + ms;
+	const struct timespec until = { .tv_sec = until_ms / 1000,
+					.tv_nsec = until_ms % 1000 * 1000000 };
 	int r = 0;
 
-	while (!health->is_ending && !health->is_asked && r == 0)
-		r = pthread_cond_timedwait(&health->wake, &health->lock, &until);
-	health->is_asked = false;
+	pthread_mutex_lock(&health->keys.lock);
+	while (!health->is_ending && !(can_be_asked && health->is_asked) && r == 0)
+		r = pthread_cond_timedwait(&health->wake, &health->keys.lock, &until);
+	if (can_be_asked)
+		health->is_asked = false;
 	bool goes_on = !health->is_ending;
 
-	pthread_mutex_unlock(&health->lock);
+	pthread_mutex_unlock(&health->keys.lock);
 	return goes_on;
 }
 
-static bool has_dek(const struct kek *kek, const struct uuid *dek_id)
+static int64_t poll_ms(const struct health *health)
 {
-	for (size_t i = 0; i < kek->dek_count; i++) {
-		if (uuid_equal(&kek->deks[i], dek_id))
-			return true;
-	}
-	return false;
+	const uint32_t configured = health->mount->options->key_poll_ms;
+
+	return configured < POLL_MIN_MS ? POLL_MIN_MS : configured;
 }
 
-static bool is_known(const struct health *health, const struct uuid *dek_id)
+/* When the grace of KEK is over; -1: it has none, or needs none. */
+static int64_t grace_end_ms(const struct health *health, const struct watched_kek *kek)
 {
-	for (const struct kek *kek = health->keks; kek; kek = kek->next) {
-		if (has_dek(kek, dek_id))
-			return true;
-	}
-	return false;
+	const int64_t grace_s = health->mount->options->unreachable_grace_s;
+
+	return grace_s < 0 || kek->silent_since_ms == 0 || kek->withdrawn_as != KEY_STATE_UNKNOWN
+		       ? -1
+		       : kek->silent_since_ms + grace_s * 1000;
 }
 
-static struct kek *find_kek(struct health *health, const char *key_id)
+/* Until the next round: the interval, or until the first grace is over. */
+static int64_t pause_ms(struct health *health, int64_t since_ms)
 {
-	struct kek *kek = health->keks;
+	int64_t until_ms = since_ms + poll_ms(health);
 
-	while (kek && strcmp(kek->status.key_id, key_id) != 0)
-		kek = kek->next;
-	return kek;
+	pthread_mutex_lock(&health->keys.lock);
+	for (const struct watched_kek *kek = health->keys.keks; kek; kek = kek->next) {
+		const int64_t end_ms = grace_end_ms(health, kek);
+
+		if (end_ms >= 0 && end_ms < until_ms)
+			until_ms = end_ms;
+	}
+	pthread_mutex_unlock(&health->keys.lock);
+	return until_ms > now_ms() ? until_ms - now_ms() : 0;
 }
 
-static struct kek *new_kek(struct health *health, const struct slot *primary)
-{
-	struct kek *kek = calloc(1, sizeof(*kek));
+/* ---- Asking ---------------------------------------------------------------------------------- */
 
-	if (!kek)
-		return NULL;
-	memcpy(kek->status.key_id, primary->key_id, sizeof(kek->status.key_id));
-	memcpy(kek->status.provider, primary->provider, sizeof(kek->status.provider));
-	/* A DEK is open under it, so it was enabled a moment ago. */
-	kek->status.state = KEY_STATE_ENABLED;
-	kek->status.since_s = time(NULL);
-	kek->status.last_ok_s = kek->status.since_s;
-	kek->next = health->keks;
-	health->keks = kek;
-	return kek;
+static void ask(const struct round *round)
+{
+	probe_all(round->health->mount->options->kms, round->probes, round->count,
+		  &round->health->is_ending);
 }
 
-/* The lock is held.  RECORD becomes the KEK's, or is freed. */
-static void learn_record(struct health *health, struct key_record *record)
+/* A no that is new: one may be a slip of the service or of a proxy before it, so it is asked again. */
+static bool needs_confirmation(const struct probe *probe)
 {
-	const struct slot *primary = key_record_primary(record);
-	struct kek *kek = find_kek(health, primary->key_id);
+	return key_state_is_definite_no(probe->state) &&
+	       !key_state_is_definite_no(probe->kek->status.state);
+}
 
-	if (is_known(health, &record->dek)) {
-		key_record_free(record);
-		return;
-	}
-	if (!kek)
-		kek = new_kek(health, primary);
-	struct uuid *deks = kek ? reallocarray(kek->deks, kek->dek_count + 1, sizeof(*deks)) : NULL;
+/* false: the mount ends. */
+static bool confirm(struct round *round)
+{
+	struct health *health = round->health;
+	struct round again = { .health = health,
+			       .probes = calloc(round->count + 1, sizeof(*again.probes)) };
+	bool goes_on = true;
+	size_t taken = 0;
 
-	if (!deks) {
-		key_record_free(record);
-		return;
+	for (size_t i = 0; again.probes && i < round->count; i++) {
+		if (needs_confirmation(&round->probes[i]))
+			again.probes[again.count++].kek = round->probes[i].kek;
 	}
-	kek->deks = deks;
-	kek->deks[kek->dek_count++] = record->dek;
-	kek->status.data_keys = kek->dek_count;
-	if (kek->record.slots)
-		key_record_free(record);
+	if (again.count > 0) {
+		goes_on = sleep_ms(
+			health, poll_ms(health) < CONFIRM_MAX_MS ? poll_ms(health) : CONFIRM_MAX_MS,
+			false);
+		if (goes_on)
+			ask(&again);
+	}
+	for (size_t i = 0; goes_on && i < round->count && taken < again.count; i++) {
+		if (round->probes[i].kek == again.probes[taken].kek)
+			round->probes[i] = again.probes[taken++];
+	}
+	/* Without memory nothing is confirmed: the next round tries. */
+	goes_on = goes_on && again.probes && !health->is_ending;
+	free(again.probes);
+	return goes_on;
+}
+
+/* ---- What follows ---------------------------------------------------------------------------- */
+
+static const char *event_name(enum key_state state)
+{
+	switch (state) {
+	case KEY_STATE_ENABLED:
+		return "recovered";
+	case KEY_STATE_DENIED:
+		return "denied";
+	case KEY_STATE_UNREACHABLE:
+		return "unreachable";
+	case KEY_STATE_CREDENTIALS_EXPIRED:
+		return "credentials-expired";
+	default:
+		return "revoked";
+	}
+}
+
+static void tell(struct health *health, const char *event, const struct watched_kek *kek)
+{
+	const struct mount_options *options = health->mount->options;
+
+	pthread_mutex_lock(&health->keys.lock);
+	const struct mount_key_status status = kek->status;
+
+	pthread_mutex_unlock(&health->keys.lock);
+	const struct mount_event told = { .name = event, .key = &status };
+
+	if (options->event)
+		options->event(options->arg, &told);
+}
+
+static void report_state(const struct health *health, const struct watched_kek *kek)
+{
+	const struct mount_key_status *status = &kek->status;
+
+	if (status->state == KEY_STATE_ENABLED)
+		store_report(health->mount->store, LOG_NOTICE, "", "key %s is enabled again",
+			     status->key_id);
 	else
-		kek->record = *record;
+		store_report(health->mount->store, LOG_WARNING, "", "key %s is %s: %s%s%s",
+			     status->key_id, key_state_name(status->state), status->message,
+			     *status->advice ? "; " : "", status->advice);
 }
 
-static void learn_deks(struct health *health)
+/* A definite answer is remembered on this host: a no until there is a yes. */
+static void remember(const struct health *health, const struct watched_kek *kek, bool is_change)
 {
-	struct mount *mount = health->mount;
-	struct uuid *ids = NULL;
-	size_t count = 0;
+	struct trust *trust = health->mount->options->trust;
+	const enum key_state state = kek->status.state;
+	const char *key_id = kek->status.key_id;
+	bool is_news = state == KEY_STATE_ENABLED
+			       ? trust && trust_key_state(trust, key_id, NULL) != KEY_STATE_UNKNOWN
+			       : is_change && key_state_is_definite_no(state);
 
-	if (dek_ring_list(store_deks(mount->store), &ids, &count) < 0)
-		return;
-	for (size_t i = 0; i < count; i++) {
-		struct key_record record;
+	if (trust && is_news && trust_see_key_state(trust, key_id, state) < 0)
+		store_report(health->mount->store, LOG_WARNING, "",
+			     "cannot remember the state of key %s", key_id);
+}
 
-		pthread_mutex_lock(&health->lock);
-		bool is_new = !is_known(health, &ids[i]);
+/* Is STATE an answer that changes what is known?  A confirmed no ends with a yes only, or with another no. */
+static bool is_verdict(const struct watched_kek *kek, enum key_state state)
+{
+	if (state == KEY_STATE_UNKNOWN)
+		return false;
+	return state == KEY_STATE_ENABLED || key_state_is_definite_no(state) ||
+	       !key_state_is_definite_no(kek->status.state);
+}
 
-		pthread_mutex_unlock(&health->lock);
-		if (!is_new || store_key_record(mount->store, &ids[i], &record, NULL) < 0)
-			continue;
-		pthread_mutex_lock(&health->lock);
-		learn_record(health, &record);
-		pthread_mutex_unlock(&health->lock);
+static void set_state(struct health *health, const struct probe *probe)
+{
+	struct watched_kek *kek = probe->kek;
+	struct mount_key_status *status = &kek->status;
+	bool is_silent;
+
+	pthread_mutex_lock(&health->keys.lock);
+	bool is_change = is_verdict(kek, probe->state) &&
+			 (probe->state != status->state || kek->is_untold);
+	bool is_new_message = strcmp(status->message, probe->error.text) != 0;
+
+	if (is_change) {
+		status->state = probe->state;
+		status->since_s = time(NULL);
+		kek->is_untold = false;
 	}
-	free(ids);
-}
-
-static enum key_state probe(const struct health *health, const struct kek *kek,
-			    struct kms_error *reterr)
-{
-	memset(reterr, 0, sizeof(*reterr));
-	return kms_probe(health->mount->options->kms, &kek->record, reterr) == 0 ? KEY_STATE_ENABLED
-										 : reterr->state;
-}
-
-static void set_state(struct health *health, struct kek *kek, enum key_state state,
-		      const struct kms_error *error)
-{
-	struct mount *mount = health->mount;
-
-	pthread_mutex_lock(&health->lock);
-	bool is_change = state != kek->status.state;
-
-	kek->status.state = state;
+	if (probe->state == KEY_STATE_ENABLED)
+		status->last_ok_s = time(NULL);
+	memcpy(status->message, probe->error.text, sizeof(status->message));
+	memcpy(status->advice, probe->error.advice, sizeof(status->advice));
+	is_silent = status->state == KEY_STATE_UNREACHABLE ||
+		    status->state == KEY_STATE_CREDENTIALS_EXPIRED;
+	if (!is_silent)
+		kek->silent_since_ms = 0;
+	else if (kek->silent_since_ms == 0)
+		kek->silent_since_ms = now_ms();
+	pthread_mutex_unlock(&health->keys.lock);
+	remember(health, kek, is_change);
 	if (is_change)
-		kek->status.since_s = time(NULL);
-	if (state == KEY_STATE_ENABLED)
-		kek->status.last_ok_s = time(NULL);
-	memcpy(kek->status.message, error->text, sizeof(kek->status.message));
-	pthread_mutex_unlock(&health->lock);
-	if (!is_change)
+		report_state(health, kek);
+	else if (probe->state == KEY_STATE_UNKNOWN && is_new_message)
+		store_report(health->mount->store, LOG_WARNING, "", "key %s: no verdict: %s",
+			     status->key_id, status->message);
+	if (is_change)
+		tell(health, event_name(probe->state), kek);
+}
+
+/* As what the key is to be withdrawn; KEY_STATE_UNKNOWN: not at all. */
+static void decide(struct health *health, struct watched_kek *kek)
+{
+	const int64_t end_ms = grace_end_ms(health, kek);
+	const bool is_over = end_ms >= 0 && now_ms() >= end_ms;
+
+	pthread_mutex_lock(&health->keys.lock);
+	if (key_state_is_definite_no(kek->status.state))
+		kek->withdrawn_as = kek->status.state;
+	else if (kek->silent_since_ms == 0)
+		kek->withdrawn_as = KEY_STATE_UNKNOWN;
+	else if (is_over)
+		kek->withdrawn_as = kek->status.state;
+	kek->status.is_withdrawn = kek->withdrawn_as != KEY_STATE_UNKNOWN;
+	pthread_mutex_unlock(&health->keys.lock);
+	if (!is_over || key_state_is_definite_no(kek->status.state))
 		return;
-	if (state == KEY_STATE_ENABLED)
-		store_report(mount->store, LOG_NOTICE, "", "key %s is enabled again",
-			     kek->status.key_id);
-	else
-		store_report(mount->store, LOG_WARNING, "", "key %s is %s: %s%s%s",
-			     kek->status.key_id, key_state_name(state), error->text,
-			     *error->advice ? "; " : "", error->advice);
-	if (mount->options->trust &&
-	    (state == KEY_STATE_ENABLED || key_state_is_definite_no(state)) &&
-	    trust_see_key_state(mount->options->trust, kek->status.key_id, state) < 0)
-		store_report(mount->store, LOG_WARNING, "", "cannot remember the state of key %s",
-			     kek->status.key_id);
+	store_report(health->mount->store, LOG_WARNING, "",
+		     "key %s is %s for longer than unreachable_grace: it is withdrawn",
+		     kek->status.key_id, key_state_name(kek->status.state));
+	tell(health, "revoked", kek);
 }
 
-/* What of a KEK's DEKs to do something with: a copy, because more may be learned meanwhile. */
-static struct uuid *copy_deks(struct health *health, const struct kek *kek, size_t *ret_count)
+static void apply_to_dek(const struct health *health, const struct uuid *dek_id,
+			 enum key_state state)
 {
-	pthread_mutex_lock(&health->lock);
-	struct uuid *deks = calloc(kek->dek_count, sizeof(*deks));
+	struct mount *mount = health->mount;
 
-	if (deks)
-		memcpy(deks, kek->deks, kek->dek_count * sizeof(*deks));
-	*ret_count = deks ? kek->dek_count : 0;
-	pthread_mutex_unlock(&health->lock);
-	return deks;
+	if (state == KEY_STATE_UNKNOWN)
+		mount_restore_dek(mount, dek_id);
+	else if (mount->options->on_revoke == MOUNT_BLOCK)
+		mount_revoke_dek(mount, dek_id, state);
+	else if (mount->options->on_revoke == MOUNT_READ_ONLY)
+		mount_refuse_writes(mount, dek_id, state);
 }
 
-static void withdraw(struct health *health, struct kek *kek, enum key_state state)
+/* The next DEK of KEK that is not as it should be. */
+static bool next_dek(struct health *health, struct watched_kek *kek, size_t *index,
+		     struct uuid *ret_id)
 {
-	size_t count = 0;
-	struct uuid *deks = copy_deks(health, kek, &count);
+	bool is_found = false;
 
-	for (size_t i = 0; i < count; i++)
-		mount_revoke_dek(health->mount, &deks[i], state);
-	kek->is_withdrawn = deks != NULL;
-	free(deks);
-}
+	pthread_mutex_lock(&health->keys.lock);
+	for (; !is_found && *index < kek->dek_count; ++*index) {
+		struct watched_dek *dek = &kek->deks[*index];
 
-static void give_back(struct health *health, struct kek *kek)
-{
-	size_t count = 0;
-	struct uuid *deks = kek->is_withdrawn ? copy_deks(health, kek, &count) : NULL;
-
-	for (size_t i = 0; i < count; i++)
-		mount_restore_dek(health->mount, &deks[i]);
-	kek->is_withdrawn = kek->is_withdrawn && !deks;
-	free(deks);
-}
-
-/* One no may be a slip of the service or of a proxy before it: what is withdrawn was said twice. */
-static void check_kek(struct health *health, struct kek *kek)
-{
-	uint32_t poll_ms = health->mount->options->key_poll_ms;
-	struct kms_error error;
-	enum key_state state = probe(health, kek, &error);
-
-	if (key_state_is_definite_no(state) && !kek->is_withdrawn) {
-		if (!sleep_ms(health, poll_ms < CONFIRM_MAX_MS ? poll_ms : CONFIRM_MAX_MS))
-			return;
-		state = probe(health, kek, &error);
+		is_found = dek->withdrawn_as != kek->withdrawn_as;
+		dek->withdrawn_as = kek->withdrawn_as;
+		*ret_id = dek->id;
 	}
-	set_state(health, kek, state, &error);
-	if (key_state_is_definite_no(state) && !kek->is_withdrawn)
-		withdraw(health, kek, state);
-	else if (state == KEY_STATE_ENABLED)
-		give_back(health, kek);
+	pthread_mutex_unlock(&health->keys.lock);
+	return is_found;
+}
+
+static void apply(struct health *health, struct watched_kek *kek)
+{
+	struct dek_ring *ring = store_deks(health->mount->store);
+	struct uuid id;
+	size_t index = 0;
+
+	/* First what would become new data under a key that is withdrawn. */
+	if (kek->spares_withdrawn_as != kek->withdrawn_as) {
+		if (kek->withdrawn_as == KEY_STATE_UNKNOWN)
+			dek_ring_restore_made(ring, kek->status.key_id);
+		else
+			dek_ring_revoke_made(ring, kek->status.key_id, kek->withdrawn_as);
+		kek->spares_withdrawn_as = kek->withdrawn_as;
+	}
+	while (next_dek(health, kek, &index, &id))
+		apply_to_dek(health, &id, kek->withdrawn_as);
+}
+
+/* ---- Age ------------------------------------------------------------------------------------- */
+
+/* Once a day; a service that does not say, or does not let us ask, leaves it open. */
+static void check_rotation(struct health *health, struct watched_kek *kek)
+{
+	const struct mount_options *options = health->mount->options;
+	struct kms_key_info info = { 0 };
+
+	if (options->rotation_age_s < 0 || kek->status.state != KEY_STATE_ENABLED ||
+	    (kek->rotation_asked_ms != 0 && now_ms() - kek->rotation_asked_ms < ROTATION_POLL_MS))
+		return;
+	kek->rotation_asked_ms = now_ms();
+	if (kms_describe_slot(options->kms, key_record_primary(&kek->record), &info, NULL) < 0 ||
+	    info.created_s == 0)
+		return;
+	/* One that the service rotates by itself is due when it has not done so. */
+	const bool is_due = info.next_rotation_s != 0
+				    ? time(NULL) > info.next_rotation_s
+				    : time(NULL) - info.created_s > options->rotation_age_s;
+	const bool is_news = is_due && !kek->status.is_rotation_due;
+
+	pthread_mutex_lock(&health->keys.lock);
+	kek->status.is_rotation_due = is_due;
+	pthread_mutex_unlock(&health->keys.lock);
+	if (!is_news)
+		return;
+	store_report(health->mount->store, LOG_NOTICE, "",
+		     "key %s is older than rotation_age: rotate it, then 'snapcrypt keys rewrap'",
+		     kek->status.key_id);
+	tell(health, "rotation-due", kek);
+}
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+static bool is_in_use(const struct watched_kek *kek)
+{
+	return kek->dek_count > 0 || kek->has_spares;
+}
+
+static int begin_round(struct health *health, struct round *ret_round)
+{
+	struct round round = { .health = health };
+	size_t count = 0;
+
+	health_keys_reread(&health->keys, health->mount->store);
+	health_keys_learn(&health->keys, health->mount->store);
+	pthread_mutex_lock(&health->keys.lock);
+	for (const struct watched_kek *kek = health->keys.keks; kek; kek = kek->next)
+		count += is_in_use(kek);
+	round.probes = calloc(count + 1, sizeof(*round.probes));
+	for (struct watched_kek *kek = health->keys.keks; round.probes && kek; kek = kek->next) {
+		if (is_in_use(kek))
+			round.probes[round.count++].kek = kek;
+	}
+	pthread_mutex_unlock(&health->keys.lock);
+	if (!round.probes)
+		return -ENOMEM;
+	*ret_round = round;
+	return 0;
+}
+
+static void check(struct health *health)
+{
+	struct round round;
+
+	if (begin_round(health, &round) < 0)
+		return;
+	ask(&round);
+	if (confirm(&round)) {
+		for (size_t i = 0; i < round.count; i++) {
+			set_state(health, &round.probes[i]);
+			decide(health, round.probes[i].kek);
+			apply(health, round.probes[i].kek);
+		}
+		for (size_t i = 0; i < round.count; i++)
+			check_rotation(health, round.probes[i].kek);
+	}
+	free(round.probes);
 }
 
 static void *health_main(void *arg)
 {
 	struct health *health = arg;
+	int64_t since_ms = now_ms();
 
-	while (sleep_ms(health, health->mount->options->key_poll_ms)) {
-		learn_deks(health);
-		/* The list grows at its head, and never shrinks. */
-		for (struct kek *kek = health->keks; kek; kek = kek->next)
-			check_kek(health, kek);
+	while (sleep_ms(health, pause_ms(health, since_ms), true)) {
+		since_ms = now_ms();
+		check(health);
 	}
 	return NULL;
+}
+
+/* Whatever it was, asking brings it to light. */
+static void wake(void *arg, const struct uuid *dek_id, enum store_key_event event)
+{
+	(void)dek_id;
+	(void)event;
+	health_probe(arg);
 }
 
 int health_create(struct mount *mount, struct health **ret_health)
@@ -267,7 +426,7 @@ int health_create(struct mount *mount, struct health **ret_health)
 	if (!health)
 		return -ENOMEM;
 	health->mount = mount;
-	pthread_mutex_init(&health->lock, NULL);
+	pthread_mutex_init(&health->keys.lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&health->wake, &monotonic);
@@ -276,6 +435,7 @@ int health_create(struct mount *mount, struct health **ret_health)
 		free(health);
 		return -EAGAIN;
 	}
+	store_watch_keys(mount->store, wake, health);
 	*ret_health = health;
 	return 0;
 }
@@ -284,44 +444,42 @@ void health_free(struct health *health)
 {
 	if (!health)
 		return;
-	pthread_mutex_lock(&health->lock);
+	store_watch_keys(health->mount->store, NULL, NULL);
+	pthread_mutex_lock(&health->keys.lock);
 	health->is_ending = true;
 	pthread_cond_signal(&health->wake);
-	pthread_mutex_unlock(&health->lock);
+	pthread_mutex_unlock(&health->keys.lock);
 	pthread_join(health->thread, NULL);
-	for (struct kek *kek = health->keks, *next; kek; kek = next) {
-		next = kek->next;
-		key_record_free(&kek->record);
-		free(kek->deks);
-		free(kek);
-	}
+	health_keys_free(&health->keys);
 	pthread_cond_destroy(&health->wake);
-	pthread_mutex_destroy(&health->lock);
+	pthread_mutex_destroy(&health->keys.lock);
 	free(health);
 }
 
 void health_probe(struct health *health)
 {
-	pthread_mutex_lock(&health->lock);
+	pthread_mutex_lock(&health->keys.lock);
 	health->is_asked = true;
 	pthread_cond_signal(&health->wake);
-	pthread_mutex_unlock(&health->lock);
+	pthread_mutex_unlock(&health->keys.lock);
 }
 
 int health_status(struct health *health, struct mount_key_status **ret_keys, size_t *ret_count)
 {
 	size_t count = 0;
-
-	learn_deks(health);
-	pthread_mutex_lock(&health->lock);
-	for (const struct kek *kek = health->keks; kek; kek = kek->next)
-		count++;
-	struct mount_key_status *keys = calloc(count ? count : 1, sizeof(*keys));
 	size_t i = 0;
 
-	for (const struct kek *kek = health->keks; keys && kek; kek = kek->next)
-		keys[i++] = kek->status;
-	pthread_mutex_unlock(&health->lock);
+	health_keys_learn(&health->keys, health->mount->store);
+	pthread_mutex_lock(&health->keys.lock);
+	for (const struct watched_kek *kek = health->keys.keks; kek; kek = kek->next)
+		count += is_in_use(kek);
+	struct mount_key_status *keys = calloc(count ? count : 1, sizeof(*keys));
+
+	for (const struct watched_kek *kek = health->keys.keks; keys && kek; kek = kek->next) {
+		if (is_in_use(kek))
+			keys[i++] = kek->status;
+	}
+	pthread_mutex_unlock(&health->keys.lock);
 	if (!keys)
 		return -ENOMEM;
 	*ret_keys = keys;

@@ -17,6 +17,33 @@
 
 struct mount;
 
+/* What a key that is withdrawn stops: everything, writing, or only what is made anew under it. */
+enum mount_on_revoke { MOUNT_BLOCK, MOUNT_READ_ONLY, MOUNT_PREVENT_NEW };
+
+/*
+ *   since_s           0: not known yet
+ *   is_withdrawn      on_revoke is in force for it
+ *   is_rotation_due   older than rotation_age
+ */
+struct mount_key_status {
+	char key_id[KEY_ID_SIZE];
+	char provider[KEY_PROVIDER_SIZE];
+	enum key_state state;
+	int64_t since_s;
+	int64_t last_ok_s;
+	char message[640];
+	char advice[320];
+	size_t data_keys;
+	bool is_withdrawn;
+	bool is_rotation_due;
+};
+
+/* Something that an operator wants to know: NAME of meta/NAMES.md, "Event names".  Borrowed for the call. */
+struct mount_event {
+	const char *name;
+	const struct mount_key_status *key;
+};
+
 /*
  *   source            shown as the source in the mount table
  *   mountpoint        absolute path
@@ -24,6 +51,7 @@ struct mount;
  *   kernel_options    further options for the kernel, comma-separated; NULL: none
  *   threads           sealing threads; 0: as the machine has
  *   started, ending   called when the mount serves, and when it does no longer: for the control socket.  May be NULL
+ *   event             called on the health thread; must not wait.  May be NULL
  */
 struct mount_options {
 	const char *source;
@@ -37,6 +65,9 @@ struct mount_options {
 	bool replaces_dead;
 	uint32_t key_timeout_ms;
 	uint32_t key_poll_ms;
+	enum mount_on_revoke on_revoke;
+	int64_t unreachable_grace_s; /* -1: no limit */
+	int64_t rotation_age_s;      /* -1: never due */
 	size_t read_ahead;
 	size_t write_queue;
 	unsigned threads;
@@ -45,6 +76,7 @@ struct mount_options {
 	struct daemon *daemon;
 	int (*started)(void *arg, struct mount *mount);
 	void (*ending)(void *arg, struct mount *mount);
+	void (*event)(void *arg, const struct mount_event *event);
 	void *arg;
 };
 
@@ -61,16 +93,6 @@ MUST_CHECK int mountpoint_check(int backing_fd, const struct mount_options *opti
 				struct store_error *reterr);
 
 /* ---- While it serves; thread-safe ---- */
-
-struct mount_key_status {
-	char key_id[KEY_ID_SIZE];
-	char provider[KEY_PROVIDER_SIZE];
-	enum key_state state;
-	int64_t since_s; /* 0: not known yet */
-	int64_t last_ok_s;
-	char message[640];
-	size_t data_keys;
-};
 
 struct mount_status {
 	size_t queue_bytes;
@@ -106,6 +128,11 @@ void mount_forget_entry(struct mount *mount, const char *name);
  * forget data and names.  Call it without any lock.  mount_restore_dek() lets it be opened again.
  */
 void mount_revoke_dek(struct mount *mount, const struct uuid *dek_id, enum key_state state);
+
+/* Let what is under a DEK be read only: handles that could write end, writing gives the error of STATE. */
+void mount_refuse_writes(struct mount *mount, const struct uuid *dek_id, enum key_state state);
+
+/* Undo either. */
 void mount_restore_dek(struct mount *mount, const struct uuid *dek_id);
 
 #endif

@@ -99,8 +99,8 @@ bool open_file_is_busy(const struct open_file *open);
 void open_files_refuse(struct open_files *files, const struct uuid *dek_id, int error);
 
 /*
- * The same, and close everything under it when running requests are done; handles give ERROR from then on.  Returns the first
- * failure to write what was acknowledged.
+ * Close everything under DEK when running requests are done; handles that could write give ERROR from then on, others open it
+ * again unless that is refused.  Returns the first failure to write what was acknowledged.
  */
 MUST_CHECK int open_files_withdraw(struct open_files *files, const struct uuid *dek_id, int error);
 

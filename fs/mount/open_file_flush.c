@@ -106,7 +106,6 @@ int open_files_withdraw(struct open_files *files, const struct uuid *dek_id, int
 {
 	int first = 0;
 
-	open_files_refuse(files, dek_id, error);
 	for (struct open_file *open = next_pinned(files, NULL); open;
 	     open = next_pinned(files, open)) {
 		/* Requests that run have the lock; those that come later find no file. */

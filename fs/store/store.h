@@ -107,6 +107,9 @@ MUST_CHECK int store_dek(struct store *store, const struct uuid *dek_id, struct 
 MUST_CHECK int store_dek_for_write(struct store *store, const struct uuid *dek_id,
 				   struct dek **ret_dek);
 
+/* From now on nothing is opened for writing under a DEK, giving ERROR; 0: it may be again. */
+void store_refuse_writes(struct store *store, const struct uuid *dek_id, int error);
+
 /* Is the snapshot, or anything under the DEK, covered by a seal record without a tombstone? */
 bool store_dek_is_sealed(struct store *store, const struct uuid *dek_id);
 bool store_snapshot_is_sealed(struct store *store, const struct uuid *snapshot);

@@ -21,6 +21,7 @@ struct dek_note {
 	bool is_origin_trusted; /* signature of the record that opened it */
 	bool may_write;         /* decided: trusted */
 	bool is_refused;        /* decided and reported: not trusted */
+	int write_refusal;      /* store_refuse_writes() */
 	UT_hash_handle hh;
 };
 

@@ -183,23 +183,51 @@ static struct dek_note *note_of(struct store *store, const struct uuid *dek_id)
 	return note;
 }
 
+/* The note, made if there is none; with the mutex held. */
+static struct dek_note *note_get(struct store *store, const struct uuid *dek_id)
+{
+	struct dek_note *note = note_of(store, dek_id);
+
+	if (note)
+		return note;
+	note = calloc(1, sizeof(*note));
+	if (!note)
+		return NULL;
+	note->id = *dek_id;
+	HASH_ADD(hh, store->notes, id, sizeof(note->id), note);
+	return note;
+}
+
+void store_refuse_writes(struct store *store, const struct uuid *dek_id, int error)
+{
+	struct dek_note *note;
+
+	pthread_mutex_lock(&store->mutex);
+	note = note_get(store, dek_id);
+	if (note)
+		note->write_refusal = error;
+	pthread_mutex_unlock(&store->mutex);
+}
+
+static int write_refusal(struct store *store, const struct uuid *dek_id)
+{
+	const struct dek_note *note;
+	int r;
+
+	pthread_mutex_lock(&store->mutex);
+	note = note_of(store, dek_id);
+	r = note ? note->write_refusal : 0;
+	pthread_mutex_unlock(&store->mutex);
+	return r;
+}
+
 /* What a DEK's record says, for those who ask later whether it may be written under. */
 int store_take_note(struct store *store, const struct key_record *record, bool is_trusted)
 {
 	struct dek_note *note;
-	int r = 0;
 
 	pthread_mutex_lock(&store->mutex);
-	note = note_of(store, &record->dek);
-	if (!note) {
-		note = calloc(1, sizeof(*note));
-		if (note) {
-			note->id = record->dek;
-			HASH_ADD(hh, store->notes, id, sizeof(note->id), note);
-		} else {
-			r = -ENOMEM;
-		}
-	}
+	note = note_get(store, &record->dek);
 	if (note) {
 		note->snapshot = record->snapshot;
 		memcpy(note->commitment, record->commitment, sizeof(note->commitment));
@@ -208,7 +236,7 @@ int store_take_note(struct store *store, const struct key_record *record, bool i
 		note->is_refused = false;
 	}
 	pthread_mutex_unlock(&store->mutex);
-	return r;
+	return note ? 0 : -ENOMEM;
 }
 
 bool store_dek_snapshot(struct store *store, const struct uuid *dek_id, struct uuid *ret_snapshot)
@@ -405,7 +433,9 @@ int store_dek_for_write(struct store *store, const struct uuid *dek_id, struct d
 
 	if (!store->is_writable || store_dek_is_sealed(store, dek_id))
 		return -EROFS;
-	r = store_dek(store, dek_id, &dek);
+	r = write_refusal(store, dek_id);
+	if (r == 0)
+		r = store_dek(store, dek_id, &dek);
 	if (r == 0)
 		r = store_check_trust(store, dek);
 	if (r < 0)

@@ -238,7 +238,7 @@ static void a_withdrawn_key_takes_the_spares_with_it(void **state)
 	assert_int_equal(wait_for_callbacks(fixture, 1), 0);
 	assert_true(dek_ring_made_record(fixture->ring, 0, &probed));
 	assert_false(dek_ring_made_record(fixture->ring, 1, &record));
-	assert_int_equal(kms_probe(fixture->kms, &probed, NULL), 0);
+	assert_int_equal(kms_probe(fixture->kms, &probed, NULL, NULL), 0);
 	strcpy(key_id, key_record_primary(&probed)->key_id);
 	key_record_free(&probed);
 

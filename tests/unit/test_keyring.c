@@ -115,7 +115,7 @@ static void a_dek_opens_with_its_keyring_only_while_the_key_is_enabled(void **st
 	assert_int_equal(unwrap(fixture, &record, &error), -EKEYREVOKED);
 	assert_int_equal(error.state, KEY_STATE_DISABLED);
 	assert_non_null(strstr(error.advice, "keyring enable"));
-	assert_int_equal(kms_probe(fixture->kms, &record, &error), -EKEYREVOKED);
+	assert_int_equal(kms_probe(fixture->kms, &record, NULL, &error), -EKEYREVOKED);
 	assert_int_equal(keyring_file_set_state(fixture->path, "default", KEY_STATE_ENABLED, NULL),
 			 0);
 	assert_int_equal(unwrap(fixture, &record, &error), 0);

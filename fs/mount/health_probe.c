@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking key services about many KEKs. */
+#include "fs/mount/health_probe.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define AT_ONCE 8
+
+struct probing {
+	struct kms *kms;
+	struct probe *probes;
+	size_t count;
+	_Atomic size_t next;
+	const atomic_bool *is_cancelled;
+};
+
+static void *ask_next(void *arg)
+{
+	struct probing *probing = arg;
+	size_t index;
+
+	while ((index = probing->next++) < probing->count) {
+		struct probe *probe = &probing->probes[index];
+
+		memset(&probe->error, 0, sizeof(probe->error));
+		int r = kms_probe(probing->kms, &probe->kek->record, probing->is_cancelled,
+				  &probe->error);
+
+		probe->state = r == 0 ? KEY_STATE_ENABLED : probe->error.state;
+		if (r == 0)
+			memset(&probe->error, 0, sizeof(probe->error));
+	}
+	return NULL;
+}
+
+/* At once, or a service that does not answer would keep us from hearing what another one says. */
+void probe_all(struct kms *kms, struct probe *probes, size_t count, const atomic_bool *is_cancelled)
+{
+	struct probing probing = {
+		.kms = kms, .probes = probes, .count = count, .is_cancelled = is_cancelled
+	};
+	pthread_t threads[AT_ONCE - 1];
+	size_t started = 0;
+
+	while (started < AT_ONCE - 1 && started + 1 < count &&
+	       pthread_create(&threads[started], NULL, ask_next, &probing) == 0)
+		started++;
+	ask_next(&probing);
+	while (started > 0)
+		pthread_join(threads[--started], NULL);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking key services about many KEKs. */
+#ifndef SNAPCRYPT_FS_MOUNT_HEALTH_PROBE_H
+#define SNAPCRYPT_FS_MOUNT_HEALTH_PROBE_H
+
+#include <stdatomic.h>
+
+#include "fs/mount/health_keys.h"
+#include "kms/kms.h"
+
+/* One KEK that is asked, and its answer.  KEY_STATE_UNKNOWN: none that says anything about it. */
+struct probe {
+	struct watched_kek *kek;
+	enum key_state state;
+	struct kms_error error;
+};
+
+/* Fill STATE and ERROR of each; returns when all have answered, or soon after IS_CANCELLED is set. */
+void probe_all(struct kms *kms, struct probe *probes, size_t count,
+	       const atomic_bool *is_cancelled);
+
+#endif
