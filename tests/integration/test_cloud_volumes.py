@@ -1,70 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Volumes under keys of AWS, Azure, Google Cloud and Vault, end to end, against our own fakes of those services."""
 
-import contextlib
 import json
 import os
 
 import pytest
 
-from fakes.fake_aws import FakeAws
-from fakes.fake_azure import CLIENT, SECRET, TENANT, VAULT, FakeAzure
-from fakes.fake_gcp import KEY, FakeGcp
-from fakes.fake_vault import ROLE_ID, SECRET_ID, FakeVault
-from fakes.pki import write_secret
-
-
-class Service:
-    """A fake, the [key] section that leads to it, and its switches."""
-
-    def __init__(self, fake, uri, settings, key_id, disable, enable, unwraps):
-        self.fake, self.uri, self.settings = fake, uri, settings
-        self.key_id, self.disable, self.enable, self.unwraps = key_id, disable, enable, unwraps
-
-    def section(self):
-        lines = [f"{name} = {value}" for name, value in {"uri": self.uri, **self.settings}.items()]
-        return "\n".join(['[key "customer"]', *lines, ""])
-
-
-@contextlib.contextmanager
-def aws(authority, directory):
-    with FakeAws(authority) as fake:
-        key, user, role = fake.add_key("backup"), fake.add_user(), fake.add_role("backup", external_id="x-1")
-        yield Service(fake, f"awskms:///{key.arn}", {
-            "endpoint": fake.url, "sts_endpoint": fake.url, "ca_file": fake.ca_file,
-            "access_key_id": user.access_key_id, "role_arn": role.arn, "external_id": "x-1",
-            "secret_access_key_file": write_secret(directory / "aws-secret", user.secret)},
-            key.arn, lambda: setattr(key, "state", "Disabled"), lambda: setattr(key, "state", "Enabled"), "Decrypt")
-
-
-@contextlib.contextmanager
-def azure(authority, directory):
-    with FakeAzure(authority) as fake:
-        kid = fake.add_key("k1")
-        yield Service(fake, f"azurekv://{VAULT}/keys/k1", {
-            "endpoint": fake.url, "ca_file": fake.ca_file, "authority_host": fake.url, "tenant_id": TENANT,
-            "client_id": CLIENT, "client_secret_file": write_secret(directory / "secret", SECRET)},
-            kid, lambda: fake.disable("k1"), lambda: fake.disable("k1", enabled=True), "unwrapkey")
-
-
-@contextlib.contextmanager
-def gcp(authority, directory):
-    with FakeGcp(authority) as fake:
-        yield Service(fake, f"gcpkms://{KEY}", {
-            "endpoint": fake.url, "ca_file": fake.ca_file,
-            "credentials_file": fake.account_file(directory / "account.json")},
-            fake.version_name(), lambda: fake.set_state("DISABLED"), lambda: fake.set_state("ENABLED"), "decrypt")
-
-
-@contextlib.contextmanager
-def vault(authority, directory):
-    with FakeVault(authority) as fake:
-        yield Service(fake, f"vault://{fake.host}/transit/k1", {
-            "ca_file": fake.ca_file, "role_id": ROLE_ID,
-            "secret_id_file": write_secret(directory / "secret-id", SECRET_ID)},
-            f"vault:{fake.host}/transit/k1#1",
-            lambda: fake.keys["transit/k1"].update(soft_deleted=True),
-            lambda: fake.keys["transit/k1"].update(soft_deleted=False), "decrypt")
+from fakes.fake_azure import SECRET
+from fakes.fake_gcp import KEY
+from fakes.fake_vault import SECRET_ID
+from services import aws, azure, gcp, vault
 
 
 @pytest.fixture(params=[aws, azure, gcp, vault], ids=lambda service: service.__name__)
