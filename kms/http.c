@@ -63,7 +63,7 @@ void http_options_from_config(const struct kms_config *config, struct http_optio
 	};
 }
 
-static void connection_free(struct http_connection *connection)
+void http_connection_free(struct http_connection *connection)
 {
 	curl_easy_cleanup(connection->easy);
 	curl_multi_cleanup(connection->multi);
@@ -137,7 +137,7 @@ void http_close(struct http *http)
 		struct http_connection *connection = http->idle;
 
 		http->idle = connection->next;
-		connection_free(connection);
+		http_connection_free(connection);
 	}
 	free_text(http->options.ca_file);
 	free_text(http->options.proxy);
@@ -150,8 +150,7 @@ void http_close(struct http *http)
 	free(http);
 }
 
-/* Changes when a file of the options is replaced. */
-static uint64_t files_generation(const struct http_options *options)
+uint64_t http_files_generation(const struct http_options *options)
 {
 	const char *const paths[] = { options->ca_file, options->client_certificate,
 				      options->client_key };
@@ -183,7 +182,7 @@ static struct http_connection *connection_new(void)
 	connection->easy = curl_easy_init();
 	connection->multi = curl_multi_init();
 	if (!connection->easy || !connection->multi) {
-		connection_free(connection);
+		http_connection_free(connection);
 		return NULL;
 	}
 	return connection;
@@ -191,7 +190,7 @@ static struct http_connection *connection_new(void)
 
 struct http_connection *http_connection_get(struct http *http)
 {
-	uint64_t generation = files_generation(&http->options);
+	uint64_t generation = http_files_generation(&http->options);
 	struct http_connection *connection;
 
 	for (;;) {
@@ -204,7 +203,7 @@ struct http_connection *http_connection_get(struct http *http)
 		pthread_mutex_unlock(&http->lock);
 		if (!connection || connection->generation == generation)
 			break;
-		connection_free(connection);
+		http_connection_free(connection);
 	}
 	if (!connection)
 		connection = connection_new();
@@ -227,5 +226,5 @@ void http_connection_put(struct http *http, struct http_connection *connection)
 	}
 	pthread_mutex_unlock(&http->lock);
 	if (!is_kept)
-		connection_free(connection);
+		http_connection_free(connection);
 }

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One exchange: request, bounded reply, and what failed. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "kms/http_internal.h"
+#include "kms/retry.h"
 
-#define CONNECT_TIMEOUT_MS 5000
-#define CANCEL_POLL_MS     50
-#define HEADER_BYTES_MAX   ((size_t)64 * 1024)
-#define HEADER_LINE_MAX    ((size_t)16 * 1024)
+#define HEADER_BYTES_MAX ((size_t)64 * 1024)
+#define HEADER_LINE_MAX  ((size_t)16 * 1024)
 
 /* Grows by moving, so that what is left behind can be wiped. */
 struct growing {
@@ -185,27 +182,6 @@ static void set_method(const struct transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
-static void set_tls(const struct transfer *transfer)
-{
-	const struct http_options *options = &transfer->http->options;
-	CURL *easy = transfer->easy;
-
-	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	/* A CA that was taken out of its file must not be believed for another day. */
-	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
-	if (options->ca_file)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
-	if (options->client_certificate)
-		curl_easy_setopt(easy, CURLOPT_SSLCERT, options->client_certificate);
-	if (options->client_key)
-		curl_easy_setopt(easy, CURLOPT_SSLKEY, options->client_key);
-	if (transfer->http->passphrase)
-		curl_easy_setopt(easy, CURLOPT_KEYPASSWD,
-				 (const char *)secret_bytes(transfer->http->passphrase).data);
-}
-
 static void set_bounds(const struct transfer *transfer, int64_t left_ms)
 {
 	CURL *easy = transfer->easy;
@@ -217,24 +193,9 @@ static void set_bounds(const struct transfer *transfer, int64_t left_ms)
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-			 (long)(left_ms < CONNECT_TIMEOUT_MS ? left_ms : CONNECT_TIMEOUT_MS));
+			 (long)(left_ms < HTTP_CONNECT_TIMEOUT_MS ? left_ms
+								  : HTTP_CONNECT_TIMEOUT_MS));
 	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-}
-
-static void set_proxy(const struct transfer *transfer)
-{
-	const struct http_options *options = &transfer->http->options;
-	CURL *easy = transfer->easy;
-
-	/* Credentials of this machine go to nobody between. */
-	if (transfer->target.is_plain) {
-		curl_easy_setopt(easy, CURLOPT_PROXY, "");
-		return;
-	}
-	if (options->proxy)
-		curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy);
-	if (options->no_proxy)
-		curl_easy_setopt(easy, CURLOPT_NOPROXY, options->no_proxy);
 }
 
 static int prepare(struct transfer *transfer, int64_t left_ms)
@@ -248,9 +209,9 @@ static int prepare(struct transfer *transfer, int64_t left_ms)
 	if (r < 0)
 		return r;
 	set_method(transfer);
-	set_tls(transfer);
+	http_set_tls(transfer->http, easy);
 	set_bounds(transfer, left_ms);
-	set_proxy(transfer);
+	http_set_proxy(transfer->http, easy, transfer->target.is_plain);
 	curl_easy_setopt(easy, CURLOPT_URL, transfer->url);
 	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, transfer->connect_to);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
@@ -263,87 +224,18 @@ static int prepare(struct transfer *transfer, int64_t left_ms)
 	return 0;
 }
 
-/* -EINTR: cancelled.  Otherwise 0 and how it ended. */
-static int perform(CURLM *multi, const struct kms_call *call, CURLcode *ret_result)
-{
-	int running = 1;
-	int queued;
-	const CURLMsg *message;
-
-	while (running) {
-		if (call->is_cancelled && atomic_load(call->is_cancelled))
-			return -EINTR;
-		if (curl_multi_perform(multi, &running) != CURLM_OK)
-			return -EIO;
-		if (running && curl_multi_poll(multi, NULL, 0, CANCEL_POLL_MS, NULL) != CURLM_OK)
-			return -EIO;
-	}
-	message = curl_multi_info_read(multi, &queued);
-	if (!message || message->msg != CURLMSG_DONE)
-		return -EIO;
-	*ret_result = message->data.result;
-	return 0;
-}
-
-/* A connection that broke must not end the process: TLS writes without MSG_NOSIGNAL. */
-static int perform_without_sigpipe(CURLM *multi, const struct kms_call *call, CURLcode *ret_result)
-{
-	sigset_t pipe_set, old_set, pending;
-	bool was_pending;
-	int r;
-
-	sigemptyset(&pipe_set);
-	sigaddset(&pipe_set, SIGPIPE);
-	sigpending(&pending);
-	was_pending = sigismember(&pending, SIGPIPE) == 1;
-	pthread_sigmask(SIG_BLOCK, &pipe_set, &old_set);
-	r = perform(multi, call, ret_result);
-	if (!was_pending)
-		while (sigtimedwait(&pipe_set, NULL, &(struct timespec){ 0 }) < 0 && errno == EINTR)
-			;
-	pthread_sigmask(SIG_SETMASK, &old_set, NULL);
-	return r;
-}
-
-static bool is_tls_refusal(CURLcode result)
-{
-	return result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE ||
-	       result == CURLE_SSL_CERTPROBLEM || result == CURLE_SSL_ISSUER_ERROR;
-}
-
-static bool is_garbage(CURLcode result)
-{
-	return result == CURLE_WEIRD_SERVER_REPLY || result == CURLE_UNSUPPORTED_PROTOCOL ||
-	       result == CURLE_HTTP2 || result == CURLE_BAD_CONTENT_ENCODING;
-}
-
 static int fail_transfer(const struct transfer *transfer, CURLcode result, struct kms_error *reterr)
 {
 	const char *where = transfer->target.authority;
-	const char *why = transfer->message[0] ? transfer->message : curl_easy_strerror(result);
-	curl_off_t connected_us = 0;
-	int r = -EHOSTUNREACH;
+	int r;
 
-	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
-	if (transfer->body.is_too_large || transfer->reply_headers.is_too_large) {
-		r = kms_fail(reterr, -EPROTO, KEY_STATE_UNREACHABLE,
-			     "%s: the reply is larger than any reply of a key service", where);
-		kms_advise(reterr, "look for a proxy or portal that answers in its place");
-	} else if (result == CURLE_OPERATION_TIMEDOUT && connected_us > 0) {
-		r = kms_fail(reterr, -ETIMEDOUT, KEY_STATE_UNREACHABLE,
-			     "%s: no answer before the deadline", where);
-	} else if (is_tls_refusal(result)) {
-		r = kms_fail(reterr, r, KEY_STATE_UNREACHABLE, "%s: TLS: %s", where, why);
-		kms_advise(reterr, "check ca_file, tls_server_name and the clocks of both sides");
-	} else if (is_garbage(result)) {
-		r = kms_fail(reterr, -EPROTO, KEY_STATE_UNREACHABLE, "%s: %s", where, why);
-	} else {
-		r = kms_fail(reterr, r, KEY_STATE_UNREACHABLE, "%s: %s%s", where,
-			     result == CURLE_SSL_CONNECT_ERROR ? "TLS: " : "", why);
-		kms_advise(reterr, "check network, DNS, proxy and the endpoint");
-	}
+	if (!transfer->body.is_too_large && !transfer->reply_headers.is_too_large)
+		return http_fail(transfer->easy, result, where, transfer->message, reterr);
+	r = kms_fail(reterr, -EPROTO, KEY_STATE_UNREACHABLE,
+		     "%s: the reply is larger than any reply of a key service", where);
+	kms_advise(reterr, "look for a proxy or portal that answers in its place");
 	if (reterr)
-		reterr->is_retryable = !is_tls_refusal(result);
+		reterr->is_retryable = true;
 	return r;
 }
 
@@ -369,7 +261,7 @@ static int exchange(struct transfer *transfer, CURLM *multi, const struct kms_ca
 
 	if (curl_multi_add_handle(multi, transfer->easy) != CURLM_OK)
 		return kms_fail(reterr, -ENOMEM, KEY_STATE_UNKNOWN, "out of memory");
-	r = perform_without_sigpipe(multi, call, &result);
+	r = http_perform(multi, call, &result);
 	if (r == 0 && result != CURLE_OK)
 		r = fail_transfer(transfer, result, reterr);
 	else if (r < 0)
@@ -389,14 +281,6 @@ static int exchange(struct transfer *transfer, CURLM *multi, const struct kms_ca
 	return 0;
 }
 
-static int64_t left_ms(const struct kms_call *call)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return call->deadline_ms - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
-}
-
 int http_exchange(struct http *http, const struct kms_call *call,
 		  const struct http_request *request, struct http_reply *reply,
 		  struct kms_error *reterr)
@@ -406,7 +290,7 @@ int http_exchange(struct http *http, const struct kms_call *call,
 				     .body = { .max = HTTP_REPLY_MAX },
 				     .reply_headers = { .max = HEADER_BYTES_MAX } };
 	struct http_connection *connection;
-	int64_t wait_ms = left_ms(call);
+	int64_t wait_ms = call->deadline_ms - retry_now_ms();
 	int r;
 
 	if (http_target_parse(request->url, &transfer.target) < 0)

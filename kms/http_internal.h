@@ -5,10 +5,14 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include "kms/crypto/secret.h"
 #include "kms/http.h"
+
+#define HTTP_CONNECT_TIMEOUT_MS 5000
+#define HTTP_CANCEL_POLL_MS     50
 
 /* A handle that keeps its connections between exchanges.  Used by one thread at a time. */
 struct http_connection {
@@ -31,6 +35,30 @@ struct http_connection *http_connection_get(struct http *http);
 
 /* Keep it for the next exchange. */
 void http_connection_put(struct http *http, struct http_connection *connection);
+
+/* Close it. */
+void http_connection_free(struct http_connection *connection);
+
+/* Changes when a file of the options is replaced. */
+uint64_t http_files_generation(const struct http_options *options);
+
+/* TLS 1.2 or newer, verified, with our certificate. */
+void http_set_tls(const struct http *http, CURL *easy);
+void http_set_proxy(const struct http *http, CURL *easy, bool is_plain);
+
+struct http_sigpipe {
+	sigset_t old_set;
+	bool was_pending;
+};
+void http_sigpipe_block(struct http_sigpipe *sigpipe);
+void http_sigpipe_restore(const struct http_sigpipe *sigpipe);
+
+/* Run what was added.  -EINTR: cancelled; -EIO.  Otherwise 0 and how it ended. */
+MUST_CHECK int http_perform(CURLM *multi, const struct kms_call *call, CURLcode *ret_result);
+
+/* Fill *RETERR (may be NULL) from how it ended.  WHERE: the server; MESSAGE: libcurl's words, or "". */
+MUST_CHECK int http_fail(CURL *easy, CURLcode result, const char *where, const char *message,
+			 struct kms_error *reterr);
 
 /* The same with a NUL behind. */
 MUST_CHECK int http_secret_text(const struct secret *secret, struct secret **ret_text);

@@ -7,8 +7,9 @@
 #include "kms/providers/providers.h"
 
 const struct kms_provider *const kms_providers[] = {
-	&provider_aws,    &provider_azure,   &provider_gcp,      &provider_vault,
-	&provider_pkcs11, &provider_keyring, &provider_recovery, NULL,
+	&provider_aws,     &provider_azure,    &provider_gcp,
+	&provider_vault,   &provider_kmip,     &provider_pkcs11,
+	&provider_keyring, &provider_recovery, NULL,
 };
 
 const char *kms_config_get(const struct kms_config *config, const char *name)

@@ -9,6 +9,7 @@ extern const struct kms_provider provider_aws;
 extern const struct kms_provider provider_azure;
 extern const struct kms_provider provider_gcp;
 extern const struct kms_provider provider_pkcs11;
+extern const struct kms_provider provider_kmip;
 extern const struct kms_provider provider_keyring;
 extern const struct kms_provider provider_recovery;
 extern const struct kms_provider provider_vault;
