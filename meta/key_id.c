@@ -63,3 +63,40 @@ bool key_id_matches(const char *stored, const char *asked)
 	return begins_with(stored, "arn:") && begins_with(asked, "arn:") &&
 	       is_same_multi_region(stored, asked);
 }
+
+bool key_id_is_canonical(const char *text)
+{
+	static const char *const prefixes[] = {
+		"arn:",  "https://",       "projects/", "vault:",
+		"kmip:", "pkcs11:serial=", "keyring:",  "recovery:",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (begins_with(text, prefixes[i]) && text[strlen(prefixes[i])] != '\0' &&
+		    text[strlen(prefixes[i])] != '/')
+			return true;
+	return false;
+}
+
+const char *key_id_version(const char *key_id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(versioned); i++) {
+		const char *separator = versioned[i].separator;
+		const char *found = NULL;
+
+		if (!begins_with(key_id, versioned[i].prefix))
+			continue;
+		/* https://VAULT/keys/NAME has slashes of its own. */
+		if (strcmp(separator, "/") == 0) {
+			const char *name = strstr(key_id, "/keys/");
+
+			found = name == NULL ? NULL : strchr(name + strlen("/keys/"), '/');
+		} else {
+			found = strstr(key_id, separator);
+		}
+		return found == NULL || found[strlen(separator)] == '\0'
+			       ? NULL
+			       : found + strlen(separator);
+	}
+	return NULL;
+}

@@ -11,4 +11,10 @@
  */
 bool key_id_matches(const char *stored, const char *asked);
 
+/* Is TEXT of the form of a canonical id, with or without a version? */
+bool key_id_is_canonical(const char *text);
+
+/* The version of a canonical id, inside of it; NULL: it has none. */
+const char *key_id_version(const char *key_id);
+
 #endif
