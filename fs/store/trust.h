@@ -71,6 +71,9 @@ MUST_CHECK int trust_pin_volume(struct trust *trust, const struct volume_record 
 /* Remember the highest seal sequence. */
 MUST_CHECK int trust_see_sequence(struct trust *trust, const struct uuid *volume,
 				  uint64_t sequence);
+/* Remember a place where a pinned volume was seen.  -ENOENT: it is not pinned. */
+MUST_CHECK int trust_see_backing(struct trust *trust, const struct uuid *volume,
+				 const char *backing);
 /* Ids of all volumes with a pin; free() the array. */
 MUST_CHECK int trust_list_volumes(struct trust *trust, struct uuid **ret_volumes,
 				  size_t *ret_count);

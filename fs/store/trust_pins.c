@@ -130,6 +130,40 @@ int trust_see_sequence(struct trust *trust, const struct uuid *volume, uint64_t 
 	return r;
 }
 
+static int see_backing_locked(struct trust *trust, const struct uuid *volume, const char *backing)
+{
+	struct volume_pin pin = { 0 };
+	size_t known;
+	int r = trust_volume_pin(trust, volume, &pin);
+
+	if (r < 0)
+		return r;
+	known = pin.backing_count;
+	r = volume_pin_add_backing(&pin, backing);
+	if (r == 0 && pin.backing_count != known)
+		r = write_pin(trust, volume, &pin);
+	volume_pin_free(&pin);
+	return r;
+}
+
+int trust_see_backing(struct trust *trust, const struct uuid *volume, const char *backing)
+{
+	struct volume_pin pin;
+	int r = trust_volume_pin(trust, volume, &pin);
+	int lock;
+
+	/* Nothing is made for a volume that is not pinned. */
+	if (r < 0)
+		return r;
+	volume_pin_free(&pin);
+	lock = lock_volume(trust, volume);
+	if (lock < 0)
+		return lock;
+	r = see_backing_locked(trust, volume, backing);
+	state_dir_unlock(trust->state, lock);
+	return r;
+}
+
 int trust_list_volumes(struct trust *trust, struct uuid **ret_volumes, size_t *ret_count)
 {
 	char **names = NULL;
