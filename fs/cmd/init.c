@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/cmd/cataloging.h"
 #include "fs/cmd/commands.h"
 #include "fs/cmd/key_uri.h"
 #include "fs/cmd/session.h"
@@ -422,6 +423,17 @@ static int make_volume(struct init *init)
 	return 0;
 }
 
+/* A catalogue that cannot be reached is no reason against the volume. */
+static void enter_catalog(struct init *init)
+{
+	char text[512];
+
+	if (cataloging_enter(&init->session, &init->made.volume, text) != 0)
+		notice(init->session.invocation,
+		       "not entered into the catalogue: %s; 'snapcrypt catalog register' does it",
+		       text);
+}
+
 static int make_writer(struct init *init)
 {
 	struct trust *trust = init->session.access.trust;
@@ -468,6 +480,8 @@ int cmd_init(struct invocation *invocation)
 
 	session_init(&init.session, invocation);
 	r = run(&init, operand(invocation, 0));
+	if (r == 0)
+		enter_catalog(&init);
 	if (r == 0 && invocation->is_json)
 		print_json(&init);
 	else if (r == 0)

@@ -14,6 +14,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "fs/cmd/cataloging.h"
 #include "fs/cmd/commands.h"
 #include "fs/cmd/key_uri.h"
 #include "fs/cmd/mount_events.h"
@@ -241,6 +242,19 @@ static int test_keys(struct serving *serving)
 	return serving->request->snapshot != NULL ? 0 : mount_keys_test_all(&serving->session);
 }
 
+/* The catalogue may be down: that must not keep backups from being made. */
+static void enter_catalog(struct serving *serving)
+{
+	char text[512];
+	char line[640];
+
+	if (cataloging_register(&serving->session, &store_volume(serving->session.store)->volume,
+				text) == 0)
+		return;
+	snprintf(line, sizeof(line), "not entered into the catalogue: %s", text);
+	log_line(serving->request->is_read_only ? LOG_INFO : LOG_WARNING, NULL, line);
+}
+
 static int prepare(struct serving *serving)
 {
 	struct session *session = &serving->session;
@@ -262,6 +276,8 @@ static int prepare(struct serving *serving)
 		r = open_store(serving);
 	if (r == 0)
 		r = test_keys(serving);
+	if (r == 0 && !serving->request->is_fake)
+		enter_catalog(serving);
 	serving->options.kms = session->access.kms;
 	return r;
 }

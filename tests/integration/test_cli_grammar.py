@@ -13,7 +13,8 @@ from schema import check
 
 COMMANDS = ["init", "mount", "umount", "status", "check-mounted", "snapshot list", "snapshots", "snapshot show",
             "snapshot create", "snapshot verify", "verify", "restore", "keys add", "keys list", "keys remove", "keys rewrap",
-            "keys show", "keys test", "keys set-default", "keys trust",
+            "keys show", "keys test", "keys usage", "keys check", "keys set-default", "keys trust",
+            "catalog register", "catalog sync", "catalog rebuild", "catalog list-volumes", "catalog forget",
             "keyring init", "keyring list", "keyring add", "keyring enable", "keyring disable", "keyring delete",
             "volume show", "volume trust", "audit show", "audit verify", "config show", "config check", "version", "completion"]
 
