@@ -17,12 +17,12 @@
 #include "kms/crypto/aead.h"
 #include "kms/keyring_file.h"
 
-#define BLOCK_SIZE_DEFAULT 65536
+#define BLOCK_SIZE_DEFAULT 16384
 
 const struct option_spec options_init[] = {
 	{ "key", 0, "URI", "key of new snapshots; default: the embedded keyring" },
 	{ "recovery-key", 0, "FILE", "public key (PEM) that can also open them; may be repeated" },
-	{ "block-size", 0, "SIZE", "4K to 1M, a power of two; default 64K" },
+	{ "block-size", 0, "SIZE", "4K to 1M, a power of two; default 16K" },
 	{ "algorithm", 0, "NAME", "aes-256-gcm (default) or chacha20-poly1305" },
 	{ "names", 0, "MODE", "encrypted (default) or plain" },
 	{ "snapshot-depth", 0, "N", "snapshots are directories at this depth, 1 to 8; default 1" },

@@ -25,7 +25,7 @@ def test_init_without_key_makes_the_embedded_keyring(sandbox):
     assert output["encryption_key_id"] == f"keyring:{listed['keyring']}#default"
     assert output["provider"] == "keyring"
     assert [item["what"] for item in output["keep"]] == ["keyring", "writer"]
-    assert output["backing"] == str(backing) and output["block_size"] == 65536
+    assert output["backing"] == str(backing) and output["block_size"] == 16384
 
 
 def test_init_says_what_must_be_kept(sandbox):

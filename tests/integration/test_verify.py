@@ -14,7 +14,7 @@ from snapcrypt import cut, flip, overwrite
 from trees import make_odd_tree, run
 
 NAME = "2026-11-24"
-BLOCK = 65536 + 28
+BLOCK = 16384 + 28
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def plain(volume):
     paths = {}
     with volume.mount() as mount:
         (mount.path / NAME).mkdir()
-        for name, size in (("small", 100), ("large", 400_000), ("full", 65536), ("other", 400_000)):
+        for name, size in (("small", 100), ("large", 400_000), ("full", 16384), ("other", 400_000)):
             with volume.new_files() as made:
                 (mount.path / NAME / name).write_bytes(random.Random(name).randbytes(size))
             paths[name] = made[0]
