@@ -137,8 +137,12 @@ static int need_dek(struct snapshot *snapshot, bool *is_new, struct dek **ret_de
 	(void)saved;
 	if (r < 0)
 		return r;
-	if (is_in_use(snapshot, now_s))
-		return store_dek_for_write(snapshot->store, &snapshot->current_dek, ret_dek);
+	if (is_in_use(snapshot, now_s)) {
+		r = store_dek_for_write(snapshot->store, &snapshot->current_dek, ret_dek);
+		/* Made before this mount: a write-only host has it no longer, and begins a new one. */
+		if (r != -EACCES || !snapshot->store->is_write_only)
+			return r;
+	}
 	r = begin_period(snapshot, now_s, ret_dek);
 	if (r == 0)
 		*is_new = true;
