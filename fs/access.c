@@ -16,7 +16,8 @@
 #include "fs/log.h"
 #include "meta/exit_code.h"
 
-#define KEY_SETTINGS_MAX 64
+#define KEY_SETTINGS_MAX  64
+#define HOST_SETTINGS_MAX 3
 
 void access_init(struct access *access)
 {
@@ -149,6 +150,22 @@ int access_check_key(const struct config *config, const char *volume_name, const
 	return -EPERM;
 }
 
+/* How every key service is reached, where the section of the key does not say it. */
+static size_t add_host_settings(const struct config *config, struct kms_setting *settings,
+				size_t count)
+{
+	static const char *const names[] = { "ca_file", "proxy", "no_proxy" };
+	const struct kms_config own = { .settings = settings, .setting_count = count };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *value = config_text(config, NULL, names[i]);
+
+		if (value != NULL && kms_config_get(&own, names[i]) == NULL)
+			settings[count++] = (struct kms_setting){ names[i], value };
+	}
+	return count;
+}
+
 /* SECTION may be NULL: the vendor's own chain. */
 static int with_section(const struct config *config, const char *section, const char *uri,
 			int (*use)(void *arg, const struct kms_config *kms_config,
@@ -159,12 +176,11 @@ static int with_section(const struct config *config, const char *section, const 
 	const struct config_setting *found = section == NULL
 						     ? NULL
 						     : config_key_settings(config, section, &count);
-	struct kms_setting settings[KEY_SETTINGS_MAX];
-	const struct kms_config kms_config = {
+	struct kms_setting settings[KEY_SETTINGS_MAX + HOST_SETTINGS_MAX];
+	struct kms_config kms_config = {
 		.uri = uri,
 		.section = section,
 		.settings = settings,
-		.setting_count = count,
 	};
 
 	if (count > KEY_SETTINGS_MAX)
@@ -172,6 +188,7 @@ static int with_section(const struct config *config, const char *section, const 
 				"[key \"%s\"]: more than %d settings", section, KEY_SETTINGS_MAX);
 	for (size_t i = 0; i < count; i++)
 		settings[i] = (struct kms_setting){ found[i].name, found[i].value };
+	kms_config.setting_count = add_host_settings(config, settings, count);
 	return use(arg, &kms_config, reterr);
 }
 

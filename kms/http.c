@@ -87,8 +87,12 @@ static int copy_options(const struct http_options *options, struct http *http)
 {
 	struct http_options *kept = &http->options;
 
-	if (copy_text(options->ca_file, &kept->ca_file) < 0 ||
-	    copy_text(options->proxy, &kept->proxy) < 0 ||
+	const char *bundle = getenv("SSL_CERT_FILE");
+
+	/* As OpenSSL's own default, which libcurl does not ask for. */
+	if (options->ca_file || !bundle || !*bundle)
+		bundle = options->ca_file;
+	if (copy_text(bundle, &kept->ca_file) < 0 || copy_text(options->proxy, &kept->proxy) < 0 ||
 	    copy_text(options->no_proxy, &kept->no_proxy) < 0 ||
 	    copy_text(options->client_certificate, &kept->client_certificate) < 0 ||
 	    copy_text(options->client_key, &kept->client_key) < 0 ||

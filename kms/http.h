@@ -107,4 +107,7 @@ MUST_CHECK int http_authority(const char *url, char *authority, size_t size);
 /* May plain http be used to this URL: loopback, 169.254.0.0/16, fe80::/10, fd00:ec2::/32, metadata.google.internal? */
 bool http_is_local_url(const char *url);
 
+/* URL is that of a service: https, or local.  -EINVAL. */
+MUST_CHECK int http_check_service_url(const char *url, struct kms_error *reterr);
+
 #endif

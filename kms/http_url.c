@@ -121,6 +121,16 @@ bool http_is_local_url(const char *url)
 	return http_target_parse(url, &target) == 0 && target.is_local;
 }
 
+int http_check_service_url(const char *url, struct kms_error *reterr)
+{
+	struct http_target target;
+
+	if (http_target_parse(url, &target) < 0 || (target.is_plain && !target.is_local))
+		return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN,
+				"%s: not an https address of a service", url);
+	return 0;
+}
+
 int http_authority(const char *url, char *authority, size_t size)
 {
 	struct http_target target;

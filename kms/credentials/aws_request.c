@@ -60,11 +60,10 @@ int aws_endpoint_set(struct aws_endpoint *endpoint, const char *url, bool is_fip
 			       endpoint->service, is_fips ? "-fips" : "", endpoint->region,
 			       partition_domain(endpoint->region));
 	}
-	if (http_authority(endpoint->url, endpoint->host, sizeof(endpoint->host)) < 0 ||
-	    (strncmp(endpoint->url, "https:", 6) != 0 && !http_is_local_url(endpoint->url)))
+	if (http_authority(endpoint->url, endpoint->host, sizeof(endpoint->host)) < 0)
 		return kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN,
 				"%s: not an https address of a service", endpoint->url);
-	return 0;
+	return http_check_service_url(endpoint->url, reterr);
 }
 
 struct signed_headers {

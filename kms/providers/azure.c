@@ -65,6 +65,9 @@ static int open_parts(struct azure *azure, const struct kms_config *config,
 	else
 		(void)snprintf(azure->base, sizeof(azure->base), "https://%s", azure->key.host);
 	azure_resource_of(azure->key.host, azure->resource, sizeof(azure->resource));
+	r = http_check_service_url(azure->base, reterr);
+	if (r < 0)
+		return r;
 	http_options_from_config(config, &options);
 	/* The certificate signs the login; it is no part of TLS. */
 	options.client_certificate = NULL;

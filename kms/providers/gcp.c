@@ -91,6 +91,9 @@ static int open_parts(struct gcp *gcp, const struct kms_config *config, struct k
 	while (len && endpoint[len - 1] == '/')
 		len--;
 	(void)snprintf(gcp->endpoint, sizeof(gcp->endpoint), "%.*s", (int)len, endpoint);
+	r = http_check_service_url(gcp->endpoint, reterr);
+	if (r < 0)
+		return r;
 	http_options_from_config(config, &options);
 	r = http_open(&options, &gcp->http, reterr);
 	if (r < 0)

@@ -80,7 +80,7 @@ static int find_server(struct vault *vault, const struct kms_config *config,
 				"not a name",
 				name);
 	(void)snprintf(vault->server, sizeof(vault->server), "%s", name);
-	return 0;
+	return http_check_service_url(vault->base, reterr);
 }
 
 static int find_namespace(struct vault *vault, const struct kms_config *config,
