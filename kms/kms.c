@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kms/config_copy.h"
+#include "kms/credentials/child_environment.h"
 #include "kms/crypto/random.h"
 #include "kms/kms_internal.h"
 #include "meta/timestamp.h"
@@ -212,6 +213,17 @@ static void kek_append(struct kms *kms, struct kek *kek)
 	pthread_mutex_unlock(&kms->lock);
 }
 
+/* What a key's section takes from the environment is not for the commands that it or another runs. */
+static void hide_variables(const struct kms_config *config)
+{
+	for (size_t i = 0; i < config->setting_count; i++) {
+		const char *suffix = strrchr(config->settings[i].name, '_');
+
+		if (suffix && !strcmp(suffix, "_env"))
+			child_environment_hide(config->settings[i].value);
+	}
+}
+
 int kms_add_key(struct kms *kms, const struct kms_config *config, struct kms_error *reterr)
 {
 	const struct kms_provider *provider = kms_provider_for_uri(config->uri);
@@ -220,6 +232,7 @@ int kms_add_key(struct kms *kms, const struct kms_config *config, struct kms_err
 
 	if (is_added(kms, config))
 		return 0;
+	hide_variables(config);
 	if (!provider) {
 		r = kms_fail(reterr, -EINVAL, KEY_STATE_UNKNOWN,
 			     "%s: no key service has this scheme", config->uri);

@@ -27,8 +27,6 @@
 #define ANSWER_TIMEOUT_MS 10000
 #define DEAD_MOUNTS_MAX   16
 
-extern char **environ;
-
 const struct option_spec options_umount[] = {
 	{ "wait", 0, "DURATION", "try this long while the mount is busy; default 0" },
 	{ "dead", 0, NULL, "detach a mount whose process is gone" },
@@ -41,6 +39,7 @@ static int unmount_as_user(const char *mountpoint, bool is_lazy)
 	char *const words[] = { (char[]){ "fusermount3" },
 				is_lazy ? (char[]){ "-quz" } : (char[]){ "-qu" }, (char[]){ "--" },
 				strdup(mountpoint), NULL };
+	char *const environment[] = { (char[]){ "PATH=/usr/local/bin:/usr/bin:/bin" }, NULL };
 	posix_spawn_file_actions_t actions;
 	pid_t child = 0;
 	int status = 0;
@@ -49,7 +48,7 @@ static int unmount_as_user(const char *mountpoint, bool is_lazy)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 	r = words[3] == NULL ? ENOMEM
-			     : posix_spawnp(&child, words[0], &actions, NULL, words, environ);
+			     : posix_spawnp(&child, words[0], &actions, NULL, words, environment);
 	posix_spawn_file_actions_destroy(&actions);
 	free(words[3]);
 	if (r != 0)

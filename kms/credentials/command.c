@@ -13,18 +13,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kms/credentials/child_environment.h"
 #include "kms/crypto/secret.h"
 #include "meta/words.h"
 
-extern char **environ;
-
 static int spawn(struct words *words, int output, pid_t *ret_pid)
 {
+	char **environment = child_environment();
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none;
 	int r;
 
+	if (!environment)
+		return -ENOMEM;
 	sigemptyset(&none);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
@@ -32,7 +34,8 @@ static int spawn(struct words *words, int output, pid_t *ret_pid)
 	posix_spawn_file_actions_adddup2(&actions, output, 1);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-	r = posix_spawnp(ret_pid, words->list[0], &actions, &attributes, words->list, environ);
+	r = posix_spawnp(ret_pid, words->list[0], &actions, &attributes, words->list, environment);
+	free(environment);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
 	return -r;
