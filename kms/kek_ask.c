@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Asking one KEK: every request to a key service goes through here, with its deadline, retries, bounds and counters. */
 #include <errno.h>
+#include <string.h>
 
 #include "kms/kms_internal.h"
 #include "kms/retry.h"
@@ -51,6 +52,19 @@ static int guarded_attempt(struct kms *kms, struct kek *kek, const struct kms_ca
 	return r;
 }
 
+/* What the network says names a host; whoever reads it wants to know for which key that was asked. */
+static void name_key(const struct kek *kek, const struct slot *slot, struct kms_error *error)
+{
+	const char *name = slot ? slot->key_id : kek->uri;
+	const struct kms_error said = *error;
+
+	if (said.state != KEY_STATE_UNREACHABLE || said.http_status != 0 || strstr(said.text, name))
+		return;
+	(void)kms_fail(error, said.code, said.state, "%s: %.400s", name, said.text);
+	kms_advise(error, "%s", said.advice);
+	memcpy(error->operation, said.operation, sizeof(error->operation));
+}
+
 int kek_ask(struct kms *kms, struct kek *kek, const struct kek_request *request,
 	    struct kms_error *error)
 {
@@ -64,5 +78,7 @@ int kek_ask(struct kms *kms, struct kek *kek, const struct kek_request *request,
 	while (r < 0 && error->is_retryable && guard_may_retry(&kek->guard, error) &&
 	       retry_again(&retry, error));
 	error->code = r;
+	if (r < 0)
+		name_key(kek, request->slot, error);
 	return r;
 }

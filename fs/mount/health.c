@@ -237,6 +237,9 @@ static void set_state(struct health *health, const struct probe *probe)
 		kek->silent_since_ms = now_ms();
 	pthread_mutex_unlock(&health->keys.lock);
 	remember(health, kek, is_change);
+	/* What failed while it was not enabled need not wait any longer. */
+	if (is_change && probe->state == KEY_STATE_ENABLED)
+		dek_ring_forget_failures(store_deks(health->mount->store));
 	if (is_change)
 		report_state(health, kek);
 	else if (probe->state == KEY_STATE_UNKNOWN && is_new_message)
