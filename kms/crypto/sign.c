@@ -7,11 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kms/crypto/hash.h"
 #include "kms/crypto/random.h"
 #include "kms/crypto/secret.h"
 #include "kms/crypto/sign_seed.h"
-#include "meta/encoding.h"
 
 struct sign_key {
 	uint8_t *seed;         /* secret memory */
@@ -114,19 +112,4 @@ int sign_verify(const uint8_t public_key[static SIGN_PUBLIC_SIZE], struct bytes 
 	EVP_MD_CTX_free(context);
 	EVP_PKEY_free(key);
 	return r;
-}
-
-int sign_fingerprint(const uint8_t public_key[static SIGN_PUBLIC_SIZE],
-		     char text[static SIGN_FINGERPRINT_SIZE])
-{
-	static const char prefix[] = "SHA256:";
-	const size_t prefix_size = sizeof(prefix) - 1;
-	uint8_t digest[SHA256_SIZE];
-	int r = sha256((struct bytes){ public_key, SIGN_PUBLIC_SIZE }, digest);
-
-	if (r < 0)
-		return r;
-	memcpy(text, prefix, prefix_size);
-	base64url_encode((struct bytes){ digest, sizeof(digest) }, text + prefix_size);
-	return 0;
 }

@@ -11,7 +11,6 @@
 
 #define SIGN_PUBLIC_SIZE      32
 #define SIGN_SIGNATURE_SIZE   64
-#define SIGN_FINGERPRINT_SIZE 51 /* "SHA256:", 43 characters, NUL */
 
 /* A private key in secret memory.  Immutable; sign_message() may be called from several threads. */
 struct sign_key;
@@ -48,9 +47,5 @@ MUST_CHECK int sign_message(const struct sign_key *key, struct bytes message,
 /* 0; -EBADMSG: not a signature of MESSAGE by that key. */
 MUST_CHECK int sign_verify(const uint8_t public_key[static SIGN_PUBLIC_SIZE], struct bytes message,
 			   const uint8_t signature[static SIGN_SIGNATURE_SIZE]);
-
-/* "SHA256:" and the base64url of the public key's SHA-256. */
-MUST_CHECK int sign_fingerprint(const uint8_t public_key[static SIGN_PUBLIC_SIZE],
-				char text[static SIGN_FINGERPRINT_SIZE]);
 
 #endif

@@ -116,17 +116,6 @@ static void sign_verify_rejects_other_message_key_and_signature(void **state)
 	assert_int_equal(sign_verify(public_key, message, signature), -EBADMSG);
 }
 
-static void fingerprint_is_the_hash_of_the_public_key(void **state)
-{
-	CLEANUP(sign_key_cleanup) struct sign_key *key = vector_key(0);
-	uint8_t public_key[SIGN_PUBLIC_SIZE];
-	char text[SIGN_FINGERPRINT_SIZE];
-
-	sign_key_public(key, public_key);
-	assert_int_equal(sign_fingerprint(public_key, text), 0);
-	assert_string_equal(text, "SHA256:If4x36FUomFia_hUBG_SJxt77UtqvkWqWId-9H-XIbk");
-}
-
 static void sign_key_import_rejects_other_sizes(void **state)
 {
 	static const uint8_t seed[33];
@@ -257,7 +246,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(signatures_match_the_rfc),
 		cmocka_unit_test(sign_verify_rejects_other_message_key_and_signature),
-		cmocka_unit_test(fingerprint_is_the_hash_of_the_public_key),
 		cmocka_unit_test(sign_key_import_rejects_other_sizes),
 		cmocka_unit_test_teardown(a_saved_key_is_private_and_loads_again, remove_files),
 		cmocka_unit_test_teardown(sign_key_save_never_replaces, remove_files),
