@@ -2,8 +2,8 @@
 /*
  * KEKs that may be contacted, and making, opening and rewrapping DEKs.
  *
- * What cannot be wiped: libcurl and json-c buffers see a slot secret (never a DEK) once per wrap or unwrap; OpenSSL keeps
- * the key schedule while a key is in use.
+ * What cannot be wiped: libcurl and json-c buffers and PKCS#11 modules see a slot secret (never a DEK) once per wrap or unwrap,
+ * modules a PIN at each login; OpenSSL keeps the key schedule while a key is in use.
  */
 #include "kms/kms.h"
 

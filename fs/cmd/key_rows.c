@@ -76,12 +76,27 @@ static void fill_info(struct session *session, bool is_live, struct key_row *row
 		row->info.state = trust_key_state(access->trust, row->info.key_id, &row->since_s);
 }
 
+/* What host state knows of a URI that a section named before: under which id it was last seen. */
+static void learn_id(struct session *session, const char *uri, const char *key_id,
+		     struct key_rows *rows)
+{
+	for (size_t i = 0; key_id != NULL && i < rows->count; i++) {
+		struct key_row *row = &rows->rows[i];
+
+		if (strcmp(row->uri, uri) != 0 || row->info.key_id[0] != '\0')
+			continue;
+		snprintf(row->info.key_id, sizeof(row->info.key_id), "%s", key_id);
+		fill_info(session, false, row);
+	}
+}
+
 static int add_uri(struct session *session, bool is_live, const char *uri, const char *key_id,
 		   struct key_rows *rows)
 {
 	const struct kms_provider *provider = kms_provider_for_uri(uri);
 	struct key_row row = { 0 };
 
+	learn_id(session, uri, key_id, rows);
 	if (strlen(uri) >= sizeof(row.uri) || has_row(rows, uri, ""))
 		return 0;
 	strcpy(row.uri, uri);

@@ -35,7 +35,10 @@ char *key_uri_absolute_path(const char *path)
 	return absolute;
 }
 
-/* keyring:UUID#ID is an id, keyring:///PATH#ID a URI; PKCS#11 has no slashes in either form. */
+/*
+ * keyring:UUID#ID is an id, keyring:///PATH#ID a URI.  The id of a key of PKCS#11 is a URI as well; where both are taken it is
+ * looked up as an id first, since its [key] section may spell it otherwise.
+ */
 bool key_uri_is_uri(const char *text)
 {
 	if (strncmp(text, "pkcs11:", strlen("pkcs11:")) == 0)

@@ -119,6 +119,20 @@ int cmd_keys_list(struct invocation *invocation)
 
 /* ---- Naming one key --------------------------------------------------------------------------------- */
 
+static int take_uri(struct session *session, const char *text, struct key_row *ret_row)
+{
+	struct kms_error error = { 0 };
+	int r;
+
+	*ret_row = (struct key_row){ 0 };
+	if (strlen(text) >= sizeof(ret_row->uri))
+		return fail(session->invocation, EXIT_USAGE, "the URI is too long");
+	strcpy(ret_row->uri, text);
+	strcpy(ret_row->provider, kms_provider_for_uri(text)->name);
+	r = access_add_key(session->access.config, session->access.kms, text, &error);
+	return r < 0 ? fail_key(session->invocation, r, &error) : 0;
+}
+
 /* The row of a key that is named by its URI or its Encryption Key ID. */
 static int find_key(struct session *session, const char *text, struct key_rows *rows,
 		    struct key_row *ret_row)
@@ -128,15 +142,8 @@ static int find_key(struct session *session, const char *text, struct key_rows *
 	struct kms_error error = { 0 };
 	int r = 0;
 
-	if (key_uri_is_uri(text)) {
-		*ret_row = (struct key_row){ 0 };
-		if (strlen(text) >= sizeof(ret_row->uri))
-			return fail(invocation, EXIT_USAGE, "the URI is too long");
-		strcpy(ret_row->uri, text);
-		strcpy(ret_row->provider, kms_provider_for_uri(text)->name);
-		r = access_add_key(session->access.config, session->access.kms, text, &error);
-		return r < 0 ? fail_key(invocation, r, &error) : 0;
-	}
+	if (key_uri_is_uri(text))
+		return take_uri(session, text, ret_row);
 	r = key_rows_collect(session, false, rows);
 	if (r < 0)
 		return fail(invocation, EXIT_FAILED, "keys: %s", strerror(-r));
@@ -146,6 +153,8 @@ static int find_key(struct session *session, const char *text, struct key_rows *
 		r = access_add_key(session->access.config, session->access.kms, found->uri, &error);
 		return r < 0 ? fail_key(invocation, r, &error) : 0;
 	}
+	if (kms_provider_for_uri(text) == kms_provider_by_name("pkcs11"))
+		return take_uri(session, text, ret_row);
 	fail(invocation, EXIT_USAGE, "key %s: this host does not know where to ask for it", text);
 	advise(invocation,
 	       "name its URI, or add a [key] section; 'snapcrypt keys list' shows keys");

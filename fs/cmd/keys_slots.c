@@ -324,7 +324,8 @@ int cmd_keys_add(struct invocation *invocation)
 	};
 	const bool is_recovery = strncmp(command.uri, "recovery:", strlen("recovery:")) == 0;
 
-	if (!key_uri_is_uri(command.uri))
+	if (!key_uri_is_uri(command.uri) &&
+	    kms_provider_for_uri(command.uri) != kms_provider_by_name("pkcs11"))
 		return fail(invocation, EXIT_USAGE, "%s is not the URI of a key", command.uri);
 	if (role != NULL && strcmp(role, is_recovery ? "recovery" : "alternate") != 0) {
 		fail(invocation, EXIT_USAGE, "a key like %s cannot have the role %s", command.uri,

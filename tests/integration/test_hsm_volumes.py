@@ -95,3 +95,25 @@ def test_a_disabled_key_refuses_and_comes_back_a_destroyed_one_does_not(sandbox,
     volume.mount_refused(17, "ro", "snapshot=2026-11-24")
     policy = sandbox.run("keys", "test", service.uri, "--print-policy").stdout
     assert "encrypt" in policy.lower() or "Get Attributes" in policy
+
+
+def test_a_token_serves_a_daemon_and_every_command(sandbox, tmp_path, kms_call):
+    """The module is loaded after the last fork, and once in each process; the id of a key is a URI, too."""
+    with pkcs11(tmp_path, kms_call) as service:
+        sandbox.environment.update(service.environment)
+        sandbox.configure(service.section())
+        volume = sandbox.init("--key", service.uri)
+        mount = volume.mount(daemon=True)
+        tree = write_tree(mount.path / "2026-11-24")
+        volume.run("snapshot show", "2026-11-24")
+        mount.umount()
+        mount = volume.mount("ro", daemon=True)
+        assert read_tree(mount.path / "2026-11-24") == tree
+        mount.umount()
+        assert "enabled" in str(sandbox.json("keys", "show", service.key_id))
+        section = service.section().replace(service.uri, service.key_id)
+        sandbox.configure(section)
+        sandbox.run("keys", "test", service.key_id)
+        volume = sandbox.init("--key", service.key_id)
+        with volume.mount() as mount:
+            (mount.path / "2026-11-25").mkdir()
