@@ -10,12 +10,14 @@
 
 #include "meta/catalog/database.h"
 
-#define COLUMNS_MAX 24
+#define COLUMNS_MAX     24
+#define STATEMENTS_KEPT 32
 
-/* The last statement is kept: storing a scan runs the same one many times. */
+/* Statements that were run are kept: storing a scan runs the same few many times. */
 struct sqlite {
 	sqlite3 *database;
-	sqlite3_stmt *statement;
+	sqlite3_stmt *statements[STATEMENTS_KEPT];
+	size_t next; /* the one that gives way */
 	char *path;
 };
 
@@ -50,7 +52,8 @@ static void close_sqlite(void *state)
 {
 	struct sqlite *sqlite = state;
 
-	sqlite3_finalize(sqlite->statement);
+	for (size_t i = 0; i < STATEMENTS_KEPT; i++)
+		sqlite3_finalize(sqlite->statements[i]);
 	sqlite3_close(sqlite->database);
 	free(sqlite->path);
 	free(sqlite);
@@ -118,42 +121,52 @@ static int open_sqlite(const struct catalog_options *options, const char *place,
 	return 0;
 }
 
-static int prepare(struct sqlite *sqlite, const char *sql, struct catalog_error *reterr)
+static int prepare(struct sqlite *sqlite, const char *sql, sqlite3_stmt **ret_statement,
+		   struct catalog_error *reterr)
 {
+	sqlite3_stmt **place = &sqlite->statements[sqlite->next];
 	int code;
 
-	if (sqlite->statement && strcmp(sqlite3_sql(sqlite->statement), sql) == 0)
-		return 0;
-	sqlite3_finalize(sqlite->statement);
-	sqlite->statement = NULL;
-	code = sqlite3_prepare_v2(sqlite->database, sql, -1, &sqlite->statement, NULL);
+	for (size_t i = 0; i < STATEMENTS_KEPT; i++) {
+		sqlite3_stmt *known = sqlite->statements[i];
+
+		if (known && strcmp(sqlite3_sql(known), sql) == 0) {
+			*ret_statement = known;
+			return 0;
+		}
+	}
+	sqlite3_finalize(*place);
+	*place = NULL;
+	code = sqlite3_prepare_v2(sqlite->database, sql, -1, place, NULL);
 	if (code != SQLITE_OK)
 		return sqlite_fail(sqlite, code, reterr);
+	sqlite->next = (sqlite->next + 1) % STATEMENTS_KEPT;
+	*ret_statement = *place;
 	return 0;
 }
 
-static int bind(struct sqlite *sqlite, int index, const struct database_value *value)
+static int bind(sqlite3_stmt *prepared, int index, const struct database_value *value)
 {
 	if (value->is_null)
-		return sqlite3_bind_null(sqlite->statement, index);
+		return sqlite3_bind_null(prepared, index);
 	if (value->text)
-		return sqlite3_bind_text(sqlite->statement, index, value->text, -1, SQLITE_STATIC);
-	return sqlite3_bind_int64(sqlite->statement, index, value->number);
+		return sqlite3_bind_text(prepared, index, value->text, -1, SQLITE_STATIC);
+	return sqlite3_bind_int64(prepared, index, value->number);
 }
 
-static int step_all(struct sqlite *sqlite, const struct database_statement *statement,
-		    struct catalog_error *reterr)
+static int step_all(const struct sqlite *sqlite, sqlite3_stmt *prepared,
+		    const struct database_statement *statement, struct catalog_error *reterr)
 {
 	const char *cells[COLUMNS_MAX] = { NULL };
-	const int column_count = sqlite3_column_count(sqlite->statement);
+	const int column_count = sqlite3_column_count(prepared);
 	int code;
 	int r = 0;
 
-	while (r == 0 && (code = sqlite3_step(sqlite->statement)) != SQLITE_DONE) {
+	while (r == 0 && (code = sqlite3_step(prepared)) != SQLITE_DONE) {
 		if (code != SQLITE_ROW)
 			return sqlite_fail(sqlite, code, reterr);
 		for (int i = 0; i < column_count && i < COLUMNS_MAX; i++)
-			cells[i] = (const char *)sqlite3_column_text(sqlite->statement, i);
+			cells[i] = (const char *)sqlite3_column_text(prepared, i);
 		if (statement->row)
 			r = statement->row(statement->arg, cells);
 	}
@@ -164,7 +177,8 @@ static int run_sqlite(void *state, const struct database_statement *statement,
 		      struct catalog_error *reterr)
 {
 	struct sqlite *sqlite = state;
-	int r = prepare(sqlite, statement->sql, reterr);
+	sqlite3_stmt *prepared = NULL;
+	int r = prepare(sqlite, statement->sql, &prepared, reterr);
 
 	if (r < 0)
 		return r;
@@ -173,15 +187,15 @@ static int run_sqlite(void *state, const struct database_statement *statement,
 		int code;
 
 		snprintf(name, sizeof(name), "$%zu", i + 1);
-		code = bind(sqlite, sqlite3_bind_parameter_index(sqlite->statement, name),
+		code = bind(prepared, sqlite3_bind_parameter_index(prepared, name),
 			    &statement->values[i]);
 		if (code != SQLITE_OK)
 			r = sqlite_fail(sqlite, code, reterr);
 	}
 	if (r == 0)
-		r = step_all(sqlite, statement, reterr);
-	sqlite3_reset(sqlite->statement);
-	sqlite3_clear_bindings(sqlite->statement);
+		r = step_all(sqlite, prepared, statement, reterr);
+	sqlite3_reset(prepared);
+	sqlite3_clear_bindings(prepared);
 	return r;
 }
 
