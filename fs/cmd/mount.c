@@ -299,6 +299,7 @@ static int start_control(void *arg, struct mount *mount)
 		.trust = access->trust,
 		.status = mount_status_fill,
 		.probe = mount_status_probe,
+		.seal_options = mount_status_seal_options,
 		.arg = &serving->status,
 	};
 	struct store_error error = { 0 };

@@ -125,3 +125,10 @@ void mount_status_probe(void *arg)
 
 	mount_probe_keys(source->mount);
 }
+
+struct seal_options mount_status_seal_options(void *arg, bool seals_dependencies)
+{
+	const struct mount_status_source *source = arg;
+
+	return mount_seal_options(source->mount, seals_dependencies);
+}

@@ -7,6 +7,7 @@
 
 #include "fs/document.h"
 #include "fs/mount/mount.h"
+#include "fs/mount/seal.h"
 
 struct mount_status_source {
 	struct mount *mount;
@@ -18,5 +19,8 @@ struct mount_status_source {
 /* Callbacks of struct control_options; ARG is a struct mount_status_source. */
 void mount_status_fill(void *arg, struct json_object *mount, struct json_object *keys);
 void mount_status_probe(void *arg);
+
+/* How a snapshot is sealed under this mount. */
+struct seal_options mount_status_seal_options(void *arg, bool seals_dependencies);
 
 #endif

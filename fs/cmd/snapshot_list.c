@@ -154,7 +154,12 @@ static int add_row(struct table *table, const struct snapshot_row *row)
 	char size[HUMAN_SIZE];
 	char files[HUMAN_SIZE];
 	char *keys = snapshot_row_keys(row);
-	int r = keys == NULL ? -ENOMEM : 0;
+	const char *was = snapshot_row_was(row);
+	char *state = NULL;
+	int r = keys == NULL || asprintf(&state, "%s%s%s", snapshot_state_name(row->state),
+					 was != NULL ? ", was " : "", was != NULL ? was : "") < 0
+			? -ENOMEM
+			: 0;
 
 	if (r == 0)
 		r = table_add(table,
@@ -162,7 +167,8 @@ static int add_row(struct table *table, const struct snapshot_row *row)
 				      row->name, human_time(row->created_s, created),
 				      row->is_counted ? human_bytes(row->usage.bytes, size) : "-",
 				      row->is_counted ? human_number(row->usage.files, files) : "-",
-				      snapshot_state_name(row->state), keys });
+				      state, keys });
+	free(state);
 	free(keys);
 	return r;
 }

@@ -30,6 +30,7 @@ void snapshot_row_free(struct snapshot_row *row)
 	for (size_t i = 0; i < row->key_id_count; i++)
 		free(row->key_ids[i]);
 	free(row->key_ids);
+	seal_free(&row->seal);
 	free(row->name);
 	memset(row, 0, sizeof(*row));
 }
@@ -118,6 +119,7 @@ int snapshot_row_read(struct store *store, struct snapshot *snapshot, int fd,
 		row.is_encrypted = snapshot_is_encrypted(snapshot);
 		row.is_trusted = snapshot_is_trusted(snapshot);
 		read_identity(fd, &row);
+		row.has_seal = seal_of_snapshot(store, &row.id, &row.seal) == 0;
 		r = count_usage(store, snapshot, fd, &row);
 		if (r == 0 && row.is_encrypted)
 			r = snapshot_key_ids(snapshot, &row.key_ids, &row.key_id_count);
@@ -195,6 +197,13 @@ int snapshot_rows_read(struct store *store, struct snapshot_rows *ret_rows)
 	return 0;
 }
 
+const char *snapshot_row_was(const struct snapshot_row *row)
+{
+	const char *name = row->has_seal ? row->seal.record.name : NULL;
+
+	return name != NULL && strcmp(name, row->name) != 0 ? name : NULL;
+}
+
 char *snapshot_row_keys(const struct snapshot_row *row)
 {
 	size_t size = 1;
@@ -232,9 +241,9 @@ void snapshot_row_json(const struct snapshot_row *row, struct json_object *objec
 	document_add_uuid(object, "id", has_identity ? &row->id : NULL);
 	document_add_text(object, "kind", snapshot_kind_word(row->kind));
 	document_add_text(object, "state", snapshot_state_name(row->state));
-	document_add_null(object, "was");
+	document_add_path(object, "was", snapshot_row_was(row));
 	document_add_time(object, "created", row->created_s);
-	document_add_null(object, "sealed");
+	document_add_time(object, "sealed", row->has_seal ? row->seal.record.sealed_s : 0);
 	if (row->is_counted) {
 		document_add_number(object, "bytes", row->usage.bytes);
 		document_add_number(object, "files", row->usage.files);

@@ -5,6 +5,7 @@
 
 #include "fs/cmd/usage.h"
 #include "fs/document.h"
+#include "fs/store/seal.h"
 #include "fs/store/snapshot.h"
 
 /* All owned. */
@@ -14,6 +15,8 @@ struct snapshot_row {
 	enum snapshot_kind kind;
 	enum snapshot_state state;
 	int64_t created_s;
+	bool has_seal;
+	struct seal seal; /* has_seal: the one that counts */
 	bool is_encrypted;
 	bool is_trusted;
 	bool is_counted;
@@ -45,6 +48,9 @@ char *snapshot_row_keys(const struct snapshot_row *row);
 bool snapshot_row_needs_key(const struct snapshot_row *row, const char *key_id);
 
 const char *snapshot_kind_word(enum snapshot_kind kind);
+
+/* The name that it had when it was sealed, if that is another; else NULL. */
+const char *snapshot_row_was(const struct snapshot_row *row);
 
 /* The members that `snapshot list` and `snapshot show` have in common. */
 void snapshot_row_json(const struct snapshot_row *row, struct json_object *object);

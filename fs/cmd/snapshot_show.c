@@ -12,6 +12,7 @@
 #include "fs/cmd/session.h"
 #include "fs/cmd/snapshot_row.h"
 #include "fs/control/changes.h"
+#include "fs/control/seal.h"
 #include "fs/store/key_list.h"
 
 /* Collects into OBJECTS what is to be printed, in the form of packaging/schema/snapshot-show.json. */
@@ -139,7 +140,14 @@ static int collect(struct session *session, const struct snapshot_row *row,
 		document_add_number(object, "period_s", (uint64_t)row->period_s);
 	document_add(object, "data_keys", collecting.data_keys);
 	document_add(object, "needed_by", collecting.needed_by);
-	document_add_null(object, "seal");
+	if (row->has_seal) {
+		struct json_object *seal = document_new_object();
+
+		seal_document(&row->seal, seal);
+		document_add(object, "seal", seal);
+	} else {
+		document_add_null(object, "seal");
+	}
 	return r;
 }
 
@@ -184,6 +192,16 @@ static void print_text(const struct snapshot_row *row, const struct json_object 
 	printf("Kind:              %s\n", snapshot_kind_word(row->kind));
 	printf("State:             %s\n", snapshot_state_name(row->state));
 	printf("Created:           %s\n", human_time(row->created_s, created));
+	if (row->has_seal) {
+		char root[SEAL_ROOT_TEXT_SIZE];
+
+		seal_root_format(row->seal.root, root);
+		printf("Sealed:            %s, number %" PRIu64 "\n",
+		       human_time(row->seal.record.sealed_s, created), row->seal.record.sequence);
+		printf("Root:              %s\n", root);
+	}
+	if (snapshot_row_was(row) != NULL)
+		printf("Was:               %s\n", snapshot_row_was(row));
 	if (row->is_counted)
 		printf("Size:              %s in %" PRIu64 " files\n",
 		       human_bytes(row->usage.bytes, size), row->usage.files);

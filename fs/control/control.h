@@ -14,6 +14,7 @@
 
 #include "fs/config/config.h"
 #include "fs/document.h"
+#include "fs/store/seal.h"
 #include "fs/store/store.h"
 #include "fs/store/trust.h"
 #include "kms/kms.h"
@@ -44,6 +45,7 @@ struct control_options {
 	struct trust *trust;
 	void (*status)(void *arg, struct json_object *mount, struct json_object *keys);
 	void (*probe)(void *arg);
+	struct seal_options (*seal_options)(void *arg, bool seals_dependencies);
 	void *arg;
 };
 

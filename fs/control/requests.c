@@ -10,6 +10,7 @@
 
 #include "fs/control/changes.h"
 #include "fs/control/slot_request.h"
+#include "fs/control/seal.h"
 #include "meta/exit_code.h"
 
 void request_refuse(struct json_object *reply, int exit_code, const char *format, ...)
@@ -115,6 +116,26 @@ static void run_trust(const struct control_options *options, const struct json_o
 	}
 }
 
+static void run_seal(const struct control_options *options, const struct json_object *request,
+		     struct json_object *reply)
+{
+	const char *snapshot = document_text(request, "snapshot");
+	struct json_object *seal = document_new_object();
+	const struct seal_options how =
+		options->seal_options(options->arg, document_is_true(request, "with_dependencies"));
+	struct store_error error = { 0 };
+
+	if (snapshot == NULL) {
+		request_refuse(reply, EXIT_USAGE, "control socket: no snapshot");
+	} else if (change_seal(options->store, snapshot, &how, seal, &error) < 0) {
+		refuse_with(reply, &error);
+	} else {
+		document_add_bool(reply, "ok", true);
+		document_add(reply, "seal", TAKE(seal));
+	}
+	document_free(seal);
+}
+
 void request_run(const struct control_options *options, const struct json_object *request,
 		 struct json_object *reply)
 {
@@ -129,6 +150,7 @@ void request_run(const struct control_options *options, const struct json_object
 		{ "keys set-default", run_set_default, true },
 		{ "keys trust", run_trust, false },
 		{ SLOT_REQUEST, slot_request_run, true },
+		{ "snapshot seal", run_seal, true },
 	};
 	const char *command = document_text(request, "command");
 

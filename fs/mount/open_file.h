@@ -104,6 +104,9 @@ void open_files_refuse(struct open_files *files, const struct uuid *dek_id, int 
  */
 MUST_CHECK int open_files_withdraw(struct open_files *files, const struct uuid *dek_id, int error);
 
+/* Close everything under DEK, which may be opened again at once; handles that could write give ERROR from then on. */
+MUST_CHECK int open_files_end(struct open_files *files, const struct uuid *dek_id, int error);
+
 /* Wait for and flush every open file; the first error. */
 MUST_CHECK int open_files_flush(struct open_files *files);
 

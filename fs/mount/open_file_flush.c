@@ -104,6 +104,12 @@ void open_files_refuse(struct open_files *files, const struct uuid *dek_id, int 
 
 int open_files_withdraw(struct open_files *files, const struct uuid *dek_id, int error)
 {
+	open_files_refuse(files, dek_id, error);
+	return open_files_end(files, dek_id, error);
+}
+
+int open_files_end(struct open_files *files, const struct uuid *dek_id, int error)
+{
 	int first = 0;
 
 	for (struct open_file *open = next_pinned(files, NULL); open;

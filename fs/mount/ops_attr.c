@@ -8,6 +8,7 @@
 
 #include "fs/mount/ops.h"
 #include "fs/mount/reply.h"
+#include "fs/store/object.h"
 #include "fs/store/snapshot.h"
 
 /* An open file tells by itself, also when it has no name any more. */
@@ -206,8 +207,10 @@ static int may_change(const struct scope *scope, struct open_file *open)
 {
 	int r = snapshot_may_write(scope->place.snapshot);
 
+	if (r == 0 && *scope->backing)
+		r = object_may_change(&scope->place, scope->backing);
 	if (r < 0 || !open || open_file_use(open) < 0)
-		return r;
+		return r == -ENOENT ? -ESTALE : r;
 	const struct uuid *dek_id = file_dek_id(open->file);
 
 	if (dek_id && store_dek_is_sealed(scope->mount->store, dek_id))

@@ -18,6 +18,7 @@
 #include "fs/store/place.h"
 
 struct file;
+struct file_expectation; /* file_internal.h */
 
 enum file_access { FILE_READ, FILE_WRITE };
 
@@ -44,6 +45,7 @@ struct file_open_options {
 	bool is_truncating; /* O_TRUNC: an unterminated file is accepted, content replaced */
 	const struct file_history *history;
 	const struct stat *expected;
+	struct file_expectation *sealed; /* for sealed_file_open(): taken over on success */
 };
 MUST_CHECK int file_open(const struct place *parent, const char *backing,
 			 const struct file_open_options *options, struct file **ret_file);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fs/store/file_internal.h"
+#include "fs/store/tag_memory.h"
 
 #define MODE_PUNCH     (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define MODE_ZERO_KEEP (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
@@ -99,10 +100,19 @@ static int punch_blocks(struct file *file, uint64_t first, uint64_t end)
 	if (r < 0)
 		return r;
 	slots_forget(file, first, end - 1);
-	if (is_journaled(file, first))
-		return punch_journaled(file, first, end);
-	r = punch_below(file, offset, size);
-	return r == -EOPNOTSUPP || r == -ENOSYS ? write_zeros_below(file, offset, size) : r;
+	tags_prepare(file);
+	if (is_journaled(file, first)) {
+		r = punch_journaled(file, first, end);
+	} else {
+		r = punch_below(file, offset, size);
+		if (r == -EOPNOTSUPP || r == -ENOSYS)
+			r = write_zeros_below(file, offset, size);
+	}
+	if (r == 0)
+		tags_punched(file, first, end);
+	else
+		tags_forget(file);
+	return r;
 }
 
 /* Seal zeros over a part of one block. */

@@ -2,6 +2,7 @@
 /* Blocks of a backing file: read, verified, and kept while they are in use. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -155,6 +156,10 @@ int open_sealed(struct file *file, const struct sealed_blocks *blocks, uint8_t *
 		uint64_t *ret_failed)
 {
 	*ret_failed = blocks->first;
+	int r = expected_tags_check(file, blocks, ret_failed);
+
+	if (r < 0)
+		return r;
 	if (file->header.is_sparse)
 		return open_sparse(file, blocks, plain, ret_failed);
 	return open_run(file, blocks, plain, ret_failed);
@@ -184,9 +189,11 @@ int block_try(struct file *file, uint64_t index, uint8_t *plain)
 
 	if (!buffers)
 		return -ENOMEM;
-	int r = read_sealed(file, layout_sealed_offset(file->layout, index), buffers->sealed,
-			    sealed_size);
+	int r = expected_tags_fetch(file, index, 1);
 
+	if (r == 0)
+		r = read_sealed(file, layout_sealed_offset(file->layout, index), buffers->sealed,
+				sealed_size);
 	if (r < 0)
 		return r;
 	const struct sealed_blocks block = { index, 1, { buffers->sealed, sealed_size } };
@@ -207,7 +214,7 @@ int block_load(struct file *file, uint64_t index, uint8_t *plain)
 
 static struct block_slot *slot_find(struct file *file, uint64_t index)
 {
-	for (size_t i = 0; i < FILE_SLOT_COUNT; i++) {
+	for (size_t i = 0; i < file->slot_count; i++) {
 		if (file->slots[i].is_valid && file->slots[i].index == index)
 			return &file->slots[i];
 	}
@@ -216,10 +223,10 @@ static struct block_slot *slot_find(struct file *file, uint64_t index)
 
 static struct block_slot *slot_next(struct file *file, const struct block_slot *keep)
 {
-	struct block_slot *slot = &file->slots[file->next_slot++ % FILE_SLOT_COUNT];
+	struct block_slot *slot = &file->slots[file->next_slot++ % file->slot_count];
 
 	if (slot == keep)
-		slot = &file->slots[file->next_slot++ % FILE_SLOT_COUNT];
+		slot = &file->slots[file->next_slot++ % file->slot_count];
 	return slot;
 }
 
@@ -251,7 +258,7 @@ int block_slot_load(struct file *file, uint64_t index, const struct block_slot *
 
 void slots_forget(struct file *file, uint64_t first, uint64_t last)
 {
-	for (size_t i = 0; i < FILE_SLOT_COUNT; i++) {
+	for (size_t i = 0; i < file->slot_count; i++) {
 		struct block_slot *slot = &file->slots[i];
 
 		if (slot->is_valid && slot->index >= first && slot->index <= last)
@@ -286,6 +293,21 @@ bool slots_copy(struct file *file, uint64_t index, uint32_t start, uint8_t *data
 	return is_there;
 }
 
+void slots_keep_many(struct file *file)
+{
+	struct block_slot *slots = calloc(FILE_SLOTS_MANY, sizeof(*slots));
+
+	if (!slots)
+		return;
+	pthread_mutex_lock(&file->cache_lock);
+	memcpy(slots, file->slots, file->slot_count * sizeof(*slots));
+	if (file->slots != file->own_slots)
+		free(file->slots);
+	file->slots = slots;
+	file->slot_count = FILE_SLOTS_MANY;
+	pthread_mutex_unlock(&file->cache_lock);
+}
+
 void plain_forget(struct file *file)
 {
 	const size_t block_size = file->layout->block_size;
@@ -293,7 +315,7 @@ void plain_forget(struct file *file)
 
 	block_put(TAKE(file->tail), block_size, used);
 	file->has_tail = false;
-	for (size_t i = 0; i < FILE_SLOT_COUNT; i++) {
+	for (size_t i = 0; i < file->slot_count; i++) {
 		block_put(file->slots[i].plain, block_size, used);
 		file->slots[i] = (struct block_slot){ 0 };
 	}

@@ -47,7 +47,8 @@
 
 #define NEVER_DIRECT     UINT64_MAX
 #define FILE_CHUNK_SIZE  (UINT32_C(1) << 20) /* plaintext of one pwrite */
-#define FILE_SLOT_COUNT  2
+#define FILE_SLOT_COUNT  2                   /* of most files */
+#define FILE_SLOTS_MANY  64                  /* of manifests, which are read at random */
 #define FILE_SEALS_MAX   (UINT64_C(1) << 31) /* block writes under one content id */
 #define FILE_REPORTS_MAX 8
 #define REREAD_COUNT     3 /* read-only stores: before a failed tag counts */
@@ -100,7 +101,9 @@ struct file {
 	bool has_tail;
 
 	pthread_mutex_t cache_lock;
-	struct block_slot slots[FILE_SLOT_COUNT];
+	struct block_slot *slots; /* slot_count of them: own_slots, or allocated */
+	struct block_slot own_slots[FILE_SLOT_COUNT];
+	unsigned slot_count;
 	unsigned next_slot;
 
 	struct journal_file *journal;
@@ -112,6 +115,11 @@ struct file {
 	struct recovery *recovery; /* read-only: its records apply to this file; borrowed */
 	uint8_t stored_content_id[HEADER_CONTENT_ID_SIZE]; /* of the header in place */
 	struct recovery_backing backing;
+
+	struct tag_list *tags;             /* tag_memory.h; NULL: not all are known */
+	bool is_tag_withdrawn;             /* tags_prepare() is done */
+	bool is_control;                   /* ours, below .snapcrypt */
+	struct file_expectation *expected; /* of a sealed snapshot: what its manifest says; owned */
 
 	_Atomic uint64_t reports[FILE_REPORTS_MAX]; /* blocks reported so far, plus one */
 
@@ -167,6 +175,10 @@ MUST_CHECK int sync_entry(struct file *file);
 
 /* Wait for what is queued for FILE; its error stays until write_queue_wait() takes it. */
 MUST_CHECK int queue_drain(struct file *file);
+
+/* A file of our own, BACKING in the directory PARENT (below .snapcrypt), under DEK. */
+MUST_CHECK int file_create_control(const struct place *parent, const char *backing, struct dek *dek,
+				   struct file **ret_file);
 
 /* ---- file_open.c --------------------------------------------------------------------------- */
 
@@ -248,10 +260,37 @@ bool slots_copy(struct file *file, uint64_t index, uint32_t start, uint8_t *data
 /* Can a write over existing data run out of space and tear it? */
 bool may_tear(struct file *file);
 
+/* Keep more blocks in memory.  Without memory for it there are as few as before. */
+void slots_keep_many(struct file *file);
+
 /* Wipe every plaintext in memory; it is read again when needed.  File locked for writing. */
 void plain_forget(struct file *file);
 /* The last block's plaintext in file->tail; file locked for writing. */
 MUST_CHECK int tail_load(struct file *file);
+
+/* ---- file_expected.c: files of sealed snapshots ------------------------------------------------ */
+
+/* What a manifest says about one file; made by sealed_file_open(), freed with the file. */
+struct file_expectation {
+	uint64_t size;
+	/* 0; -EBADMSG: it is another file's header or another version's. */
+	int (*check_header)(const struct file_expectation *expectation,
+			    const struct header *header);
+	/* Tags of COUNT blocks from FIRST. */
+	int (*read_tags)(const struct file_expectation *expectation, uint64_t first, size_t count,
+			 uint8_t *tags);
+	void (*free)(struct file_expectation *expectation);
+};
+
+/*
+ * Before blocks are read: have the tags of COUNT blocks from FIRST at hand, on this thread.  Then, before they are opened:
+ * -EBADMSG and the block whose tag is another.  Both are 0 for a file of which nothing is expected.
+ */
+MUST_CHECK int expected_tags_fetch(const struct file *file, uint64_t first, uint64_t count);
+MUST_CHECK int expected_tags_check(const struct file *file, const struct sealed_blocks *blocks,
+				   uint64_t *ret_failed);
+/* Is a block a hole, as sealed?  After expected_tags_fetch() of it. */
+bool expected_tag_is_hole(uint64_t index);
 
 /* ---- file_store.c: sealed changes to the backing file -------------------------------------- */
 

@@ -73,6 +73,12 @@ static int take_header(struct file *file, const struct file_open_options *option
 
 	if (r < 0)
 		return r;
+	if (file->expected) {
+		*reterr_fault = "not the file that was sealed";
+		r = file->expected->check_header(file->expected, &header);
+		if (r < 0)
+			return r;
+	}
 	r = get_dek(file, options, &header, &dek);
 	/* A data key that has no record never made a file here. */
 	if (r == -ENOENT) {
@@ -126,7 +132,8 @@ static int take_recovery(struct file *file, const struct file_open_options *opti
 	struct recovery *recovery = store_recovery(file->store);
 
 	file->recovery = NULL;
-	if (store_is_writable(file->store) || !recovery ||
+	/* What is left over of a sealed file is obsolete. */
+	if (store_is_writable(file->store) || !recovery || file->expected ||
 	    !recovery_is_needed(recovery, &file->header.dek))
 		return 0;
 
@@ -223,9 +230,12 @@ static int load_once(struct file *file, const struct file_open_options *options,
 	uint8_t header[HEADER_SIZE];
 	const struct recovery *recovery = store_recovery(file->store);
 	bool has_leftovers = recovery && recovery_pending(recovery) > 0;
-	int r = read_beginning(file, st, &beginning);
+	/* Before the beginning is read: both need the thread's buffer. */
+	int r = file->expected ? expected_tags_fetch(file, 0, 1) : 0;
 
 	*reterr_fault = "no header";
+	if (r == 0)
+		r = read_beginning(file, st, &beginning);
 	if (r < 0)
 		return r;
 	if (beginning.size < HEADER_SIZE)
@@ -243,6 +253,11 @@ static int load_once(struct file *file, const struct file_open_options *options,
 	*reterr_fault = "no last block";
 	if (!take_size(file, beginning.sealed_size) && !options->is_truncating)
 		return -EBADMSG;
+	if (file->expected) {
+		*reterr_fault = "not the size that was sealed";
+		if (file->size != file->expected->size)
+			return -EBADMSG;
+	}
 	*reterr_fault = NULL;
 	return options->is_truncating ? 0 : check_end(file, options, &beginning);
 }

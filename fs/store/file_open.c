@@ -11,6 +11,7 @@
 
 #include "fs/store/file_internal.h"
 #include "fs/store/name.h"
+#include "fs/store/tag_memory.h"
 #include "fs/store/xattr.h"
 #include "kms/crypto/random.h"
 
@@ -59,6 +60,8 @@ static struct file *file_new(const struct place *parent, const char *backing)
 	file->snapshot = snapshot_ref(parent->snapshot);
 	file->layout = store_layout(parent->store);
 	file->fd = -1;
+	file->slots = file->own_slots;
+	file->slot_count = FILE_SLOT_COUNT;
 	file->is_encrypted = snapshot_is_encrypted(parent->snapshot);
 	return file;
 }
@@ -71,6 +74,11 @@ void file_put(struct file *file)
 		plain_forget(file);
 	if (file->fd >= 0)
 		close(file->fd);
+	if (file->slots != file->own_slots)
+		free(file->slots);
+	if (file->expected)
+		file->expected->free(file->expected);
+	tags_forget(file);
 	aead_key_free(file->key);
 	dek_put(file->dek);
 	snapshot_put(file->snapshot);
@@ -142,6 +150,7 @@ static int write_new_header(struct file *file)
 	file->sealed_size = LAYOUT_EMPTY_FILE_SIZE;
 	file->seal_count = 1;
 	file->has_tail = true;
+	tags_begin(file, data + sizeof(data) - LAYOUT_BLOCK_TAG_SIZE);
 	return 0;
 }
 
@@ -196,6 +205,26 @@ int file_create(const struct place *parent, const char *name, mode_t mode,
 	file->is_writable = true;
 	registry_add(file);
 	*ret_backing = backing;
+	*ret_file = TAKE(file);
+	return 0;
+}
+
+int file_create_control(const struct place *parent, const char *backing, struct dek *dek,
+			struct file **ret_file)
+{
+	CLEANUP(file_cleanup) struct file *file = file_new(parent, backing);
+	int r;
+
+	if (!file)
+		return -ENOMEM;
+	file->dek = dek_ref(dek);
+	file->is_control = true;
+	r = create_below(parent, backing, 0600, file);
+	if (r < 0)
+		return r;
+	file->needs_entry_sync = true;
+	file->is_writable = true;
+	registry_add(file);
 	*ret_file = TAKE(file);
 	return 0;
 }
@@ -294,18 +323,26 @@ int file_open(const struct place *parent, const char *backing,
 	file = file_new(parent, backing);
 	if (!file)
 		return -ENOMEM;
+	file->expected = options->sealed;
 	file->fd = open_below(parent, backing, options->access);
-	if (file->fd < 0)
+	if (file->fd < 0) {
+		file->expected = NULL;
 		return file->fd;
+	}
 	r = check_object(file->fd, options->expected, &st);
-	if (r < 0)
+	if (r < 0) {
+		file->expected = NULL;
 		return r;
+	}
 	if (file->is_encrypted)
 		r = load_opened(parent, backing, options, &st, file);
 	else if (options->is_truncating && ftruncate(file->fd, 0) < 0)
 		r = -errno;
-	if (r < 0)
+	if (r < 0) {
+		/* The caller's until it has a file. */
+		file->expected = NULL;
 		return r;
+	}
 	if (!file->is_encrypted)
 		file->is_writable = options->access == FILE_WRITE;
 	registry_add(file);
@@ -410,6 +447,7 @@ int file_close(struct file *file, struct file_history *ret_history)
 	/* The next one to open the file must find it without live records. */
 	int r = retire(file);
 
+	tags_end(file);
 	if (ret_history)
 		*ret_history = (struct file_history){
 			.is_known = file->failure == 0,

@@ -85,7 +85,10 @@ static int read_blocks(struct file *file, const struct request *request, uint64_
 	*ret_failed = first;
 	if (!buffers)
 		return -ENOMEM;
-	int r = read_sealed(file, begin, buffers->sealed, size);
+	int r = expected_tags_fetch(file, first, last - first + 1);
+
+	if (r == 0)
+		r = read_sealed(file, begin, buffers->sealed, size);
 
 	if (r < 0)
 		return r;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fs/store/file_internal.h"
+#include "fs/store/tag_memory.h"
 
 #define ZFS_MAGIC      0x2fc12fc1
 #define BCACHEFS_MAGIC 0xca451a4e
@@ -132,6 +133,7 @@ int block_rewrite(struct file *file, uint64_t index, struct bytes plain)
 
 	if (!buffers)
 		return -ENOMEM;
+	tags_forget(file);
 	int r = aead_seal_blocks(file->key, &run, plain, buffers->sealed);
 
 	if (r < 0)
@@ -215,6 +217,7 @@ int run_store(struct file *file, const struct sealed_run *run, const struct undo
 	uint64_t sealed_size = 0;
 	int r = layout_sealed_size(file->layout, run->new_size, &sealed_size);
 
+	tags_prepare(file);
 	if (r == 0 && is_journaled(file, run->first)) {
 		r = journal_run(file, run);
 		if (r < 0)
@@ -228,6 +231,8 @@ int run_store(struct file *file, const struct sealed_run *run, const struct undo
 		slots_forget(file, run->first, run->next - 1);
 		return r;
 	}
+	tags_stored(file, run->first, run->data, run->size,
+		    layout_block_count(file->layout, run->new_size));
 	file->seal_count += run->next - run->first;
 	file->sealed_size = sealed_size;
 	file->size = run->new_size;

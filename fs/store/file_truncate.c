@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/store/file_internal.h"
+#include "fs/store/tag_memory.h"
 #include "kms/crypto/random.h"
 
 /* The plaintext of the block in which a shrunken file ends, in file->tail's place. */
@@ -147,6 +148,7 @@ static void become_fresh(struct file *file, struct fresh *fresh)
 	file->has_tail = true;
 	set_covered(file, 0);
 	slots_forget(file, 0, UINT64_MAX);
+	tags_begin(file, fresh->data + sizeof(fresh->data) - LAYOUT_BLOCK_TAG_SIZE);
 	for (size_t i = 0; i < FILE_REPORTS_MAX; i++)
 		atomic_store(&file->reports[i], 0);
 }

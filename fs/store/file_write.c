@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/store/file_internal.h"
+#include "fs/store/tag_memory.h"
 
 /* Bytes journaled since the last sync, from which on even small appends leave the journal. */
 #define JOURNALED_APPENDS_MAX (UINT64_C(1) << 20)
@@ -321,8 +322,12 @@ static int write_behind_hole(struct file *file, const struct span *span)
 		return r;
 	/* The old empty last block lies where the hole is. */
 	r = write_all(file->fd, zeros, sizeof(zeros), hole, &written);
-	if (r == 0)
+	if (r == 0) {
+		tags_punched(file, layout_block_index(file->layout, old_size),
+			     layout_block_index(file->layout, span->offset));
 		return 0;
+	}
+	tags_forget(file);
 	file->size = old_size;
 	file->sealed_size = old_sealed;
 	if (ftruncate(file->fd, (off_t)old_sealed) < 0 ||

@@ -104,3 +104,22 @@ int object_dek_id(const struct place *parent, const char *backing, mode_t type,
 	}
 	return r;
 }
+
+int object_may_change(const struct place *parent, const char *backing)
+{
+	struct uuid dek_id;
+	struct stat stat;
+	int r;
+
+	if (fstatat(parent->fd, backing, &stat, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+		return -errno;
+	if (stat.st_nlink < 2 || (!S_ISREG(stat.st_mode) && !S_ISLNK(stat.st_mode)))
+		return 0;
+	r = object_dek_id(parent, backing, stat.st_mode, &dek_id);
+	/* Without a readable header there is nothing to protect. */
+	if (r == -EBADMSG || r == -ENODATA)
+		return 0;
+	if (r < 0)
+		return r;
+	return store_dek_is_sealed(parent->store, &dek_id) ? -EROFS : 0;
+}

@@ -38,4 +38,7 @@ MUST_CHECK int object_read_target(const struct place *parent, const char *backin
 MUST_CHECK int object_dek_id(const struct place *parent, const char *backing, mode_t type,
 			     struct uuid *ret_dek);
 
+/* 0; -EROFS: it is part of a sealed snapshot too.  What has only one name cannot be. */
+MUST_CHECK int object_may_change(const struct place *parent, const char *backing);
+
 #endif

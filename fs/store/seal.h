@@ -12,7 +12,7 @@
 #include "fs/store/snapshot.h"
 #include "meta/records/seal_record.h"
 
-#define SEAL_ROOT_TEXT_SIZE 65 /* 64 hex digits, NUL */
+#define SEAL_ROOT_TEXT_SIZE 44 /* base64url, NUL */
 
 /*
  * A seal record as found: the file whole, its signature good.  Its MAC is another matter: sealed_view_open() checks it.

@@ -47,6 +47,7 @@ MUST_CHECK int sealed_view_check_hash(struct sealed_view *view);
 
 const struct seal *sealed_view_seal(const struct sealed_view *view);
 struct snapshot *sealed_view_snapshot(struct sealed_view *view); /* borrowed */
+struct store *sealed_view_store(struct sealed_view *view);
 
 /* All of the manifest at random: meta/format/manifest.h.  Tags: manifest_read_tags(). */
 const struct manifest *sealed_view_manifest(const struct sealed_view *view);

@@ -15,6 +15,7 @@
 
 #include "fs/store/own_credentials.h"
 #include "fs/store/snapshot_internal.h"
+#include "fs/store/tag_memory.h"
 
 static const struct uuid no_id;
 
@@ -46,6 +47,7 @@ static struct snapshot *snapshot_new(struct store *store, const char *name, cons
 	snapshot->device = st->st_dev;
 	snapshot->inode = st->st_ino;
 	atomic_store(&snapshot->reference_count, 1);
+	atomic_store(&snapshot->tag_log, -1);
 	return snapshot;
 }
 
@@ -73,6 +75,7 @@ void snapshot_put(struct snapshot *snapshot)
 		free(dependency);
 	}
 	identity_free(&snapshot->identity);
+	snapshot_close_tags(snapshot);
 	pthread_mutex_destroy(&snapshot->mutex);
 	free(snapshot);
 }
@@ -206,6 +209,8 @@ static int enter_cache(struct snapshot *fresh, struct snapshot **ret_snapshot)
 		*ret_snapshot = snapshot_ref(fresh);
 	}
 	pthread_mutex_unlock(&store->mutex);
+	if (stale)
+		snapshot_drop_view(stale);
 	snapshot_put(stale);
 	return 0;
 }
@@ -275,6 +280,7 @@ void store_free_snapshots(struct store *store)
 
 	HASH_ITER (hh, store->snapshots, snapshot, next) {
 		HASH_DEL(store->snapshots, snapshot);
+		snapshot_drop_view(snapshot);
 		snapshot_put(snapshot);
 	}
 	snapshot_put(store->root);
@@ -291,6 +297,7 @@ static void forget(struct snapshot *snapshot)
 
 	identity_index_change(store, &snapshot->id, -1);
 	snapshot_unmark(store, &snapshot->id);
+	tag_memory_remove(store, &snapshot->id);
 	pthread_mutex_lock(&store->mutex);
 	known = cached(store, &snapshot->id);
 	if (known == snapshot)
@@ -298,6 +305,8 @@ static void forget(struct snapshot *snapshot)
 	else
 		known = NULL;
 	pthread_mutex_unlock(&store->mutex);
+	if (known)
+		snapshot_drop_view(known);
 	snapshot_put(known);
 }
 

@@ -75,7 +75,8 @@ static int check_writable(struct snapshot *snapshot)
 	if (snapshot_is_foreign(snapshot))
 		return -EACCES;
 	if (snapshot_state(snapshot) == SNAPSHOT_DUPLICATE ||
-	    snapshot_state(snapshot) == SNAPSHOT_SEALED)
+	    snapshot_state(snapshot) == SNAPSHOT_SEALED ||
+	    store_snapshot_is_frozen(snapshot->store, &snapshot->id))
 		return -EROFS;
 	if (!snapshot->identity.is_encrypted)
 		return store->volume.is_encrypted ? -EROFS : 0;

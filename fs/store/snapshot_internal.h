@@ -41,16 +41,23 @@ struct snapshot {
 	atomic_bool is_mac_verified;
 	atomic_bool is_marked; /* this mount's mark is durable */
 	atomic_bool is_refusal_reported;
+	atomic_int tag_log; /* file_tags.c; -1: not opened */
 
 	pthread_mutex_t mutex; /* guards what follows; taken before the store's */
 	struct dependency *dependencies;
-	bool has_current; /* streams: the DEK in use */
+	struct sealed_view *view; /* of a sealed one, once somebody has asked for it */
+	bool has_current;         /* streams: the DEK in use */
 	struct uuid current_dek;
 	int64_t current_start_s;
 	UT_hash_handle hh;
 };
 
 bool snapshot_is_foreign(const struct snapshot *snapshot);
+
+/* sealed_view.c: close what snapshot_sealed_view() keeps; those who have it go on. */
+void snapshot_drop_view(struct snapshot *snapshot);
+/* file_tags.c: close the log of tags. */
+void snapshot_close_tags(struct snapshot *snapshot);
 
 /* ---- snapshot_walk.c --------------------------------------------------------------------------------------------- */
 

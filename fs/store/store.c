@@ -13,6 +13,7 @@
 
 #include "fs/store/journal.h"
 #include "fs/store/store_internal.h"
+#include "fs/store/tag_memory.h"
 #include "kms/crypto/random.h"
 
 int store_root_fd(const struct store *store)
@@ -182,6 +183,7 @@ int store_open(int backing_fd, const struct store_options *options, struct store
 
 	if (!store)
 		return store_fail(reterr, -ENOMEM, EXIT_FAILED, "out of memory or descriptors");
+	tags_set_keeper(&tag_keeper);
 	r = open_all(store, options, reterr);
 	if (r < 0) {
 		if (store->journal)

@@ -32,6 +32,25 @@ struct sealed_id {
 	UT_hash_handle hh;
 };
 
+/* One seal of the chain.  IS_DELETED: a trusted tombstone names it. */
+struct seal_note {
+	uint64_t sequence;
+	struct uuid snapshot;
+	struct uuid *deks; /* owned */
+	size_t dek_count;
+	bool is_deleted;
+	bool is_trusted;
+	uint8_t root[KNOWN_SEAL_ROOT_SIZE];
+};
+
+/* What is being sealed now: refuses changes as if it were. */
+struct frozen {
+	bool is_frozen;
+	struct uuid snapshot;
+	struct uuid *deks; /* owned */
+	size_t dek_count;
+};
+
 struct store {
 	int root_fd;
 	int control_fd;
@@ -57,6 +76,11 @@ struct store {
 	struct dek_note *notes;
 	struct sealed_id *sealed_deks;
 	struct sealed_id *sealed_snapshots;
+	struct seal_note *seals; /* oldest first */
+	size_t seal_count;
+	struct known_seal *known_seals; /* that this host had seen when the volume was opened */
+	size_t known_seal_count;
+	struct frozen frozen;
 	uint64_t seal_sequence;     /* highest seen */
 	struct snapshot *snapshots; /* the cache; snapshot.c */
 	struct snapshot *root;
@@ -127,6 +151,8 @@ MUST_CHECK int store_check_trust(struct store *store, const struct dek *dek);
 
 MUST_CHECK int store_load_seals(struct store *store, struct store_error *reterr);
 void store_free_seals(struct store *store);
+/* Is the snapshot being sealed? */
+bool store_snapshot_is_frozen(struct store *store, const struct uuid *snapshot);
 
 /* ---- snapshot*.c ------------------------------------------------------------------------------------------------- */
 

@@ -5,14 +5,16 @@
  * A seal counts whoever signed it (it only forbids), a tombstone only from a trusted writer (it allows again).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
-#include "fs/store/store_internal.h"
-#include "meta/records/seal_record.h"
+#include "fs/store/beneath.h"
+#include "fs/store/seal_internal.h"
 
 static struct sealed_id *find_sealed(struct sealed_id *table, const struct uuid *id)
 {
@@ -48,91 +50,127 @@ static void free_table(struct sealed_id **table)
 	}
 }
 
-/* One seal; IS_DELETED: a trusted tombstone names it. */
-struct seal_note {
-	uint64_t sequence;
-	struct uuid snapshot;
-	struct uuid *deks;
-	size_t dek_count;
-	bool is_deleted;
-};
-struct seal_notes {
-	struct seal_note *notes;
-	size_t count;
+/* What reading the chain has found so far. */
+struct chain {
+	struct store *store;
 	uint64_t trusted_sequence; /* highest of a trusted writer */
+	bool has_previous;
+	uint8_t previous[SEAL_ROOT_SIZE];
+	uint64_t fault; /* lowest number at which the chain is broken; 0: none */
 };
 
-static int note_seal(struct store *store, struct seal_notes *notes, struct bytes line,
-		     uint64_t sequence)
+static struct seal_note *new_note(struct store *store)
 {
-	struct seal_record record;
-	int r = seal_record_decode(line, &record);
+	struct seal_note *more = reallocarray(store->seals, store->seal_count + 1, sizeof(*more));
 
-	if (r < 0)
-		return r;
-	if (record.sequence != sequence || !uuid_equal(&record.volume, &store->volume.volume)) {
-		seal_record_free(&record);
-		return -EBADMSG;
-	}
-	notes->notes[notes->count++] = (struct seal_note){
-		.sequence = sequence,
-		.snapshot = record.snapshot,
-		.deks = TAKE(record.deks),
-		.dek_count = record.dek_count,
-	};
-	seal_record_free(&record);
-	return 0;
+	if (!more)
+		return NULL;
+	store->seals = more;
+	return &more[store->seal_count];
 }
 
-static int note_tombstone(struct store *store, struct seal_notes *notes, struct bytes line,
-			  uint64_t sequence)
+static void check_previous(struct chain *chain, uint64_t sequence, bool has_previous,
+			   const uint8_t *previous)
 {
-	struct tombstone tombstone;
-	int r = tombstone_decode(line, &tombstone);
+	if (chain->fault == 0 && has_previous && chain->has_previous &&
+	    memcmp(previous, chain->previous, SEAL_ROOT_SIZE) != 0)
+		chain->fault = sequence;
+}
+
+static int note_seal(struct chain *chain, const struct signed_record *found, uint64_t sequence)
+{
+	struct store *store = chain->store;
+	struct seal_record record;
+	struct seal_note *note;
+	int r = seal_record_decode(found->record.line, &record);
 
 	if (r < 0)
 		return r;
-	if (tombstone.sequence != sequence || !uuid_equal(&tombstone.volume, &store->volume.volume))
+	note = new_note(store);
+	if (record.sequence != sequence || !uuid_equal(&record.volume, &store->volume.volume))
 		r = -EBADMSG;
-	for (size_t i = 0; r == 0 && i < notes->count; i++) {
-		if (notes->notes[i].sequence == tombstone.seal &&
-		    uuid_equal(&notes->notes[i].snapshot, &tombstone.snapshot))
-			notes->notes[i].is_deleted = true;
+	else if (!note)
+		r = -ENOMEM;
+	if (r == 0) {
+		*note = (struct seal_note){
+			.sequence = sequence,
+			.snapshot = record.snapshot,
+			.deks = TAKE(record.deks),
+			.dek_count = record.dek_count,
+			.is_trusted = trust_origin_is_trusted(found->origin),
+		};
+		store->seal_count++;
+		check_previous(chain, sequence, record.has_previous, record.previous);
+		r = seal_file_root(found, note->root);
+	}
+	seal_record_free(&record);
+	return r;
+}
+
+static void apply_tombstone(struct store *store, const struct tombstone *tombstone)
+{
+	for (size_t i = 0; i < store->seal_count; i++) {
+		if (store->seals[i].sequence == tombstone->seal &&
+		    uuid_equal(&store->seals[i].snapshot, &tombstone->snapshot))
+			store->seals[i].is_deleted = true;
+	}
+}
+
+static int note_tombstone(struct chain *chain, const struct signed_record *found, uint64_t sequence)
+{
+	struct tombstone tombstone;
+	int r = tombstone_decode(found->record.line, &tombstone);
+
+	if (r < 0)
+		return r;
+	if (tombstone.sequence != sequence ||
+	    !uuid_equal(&tombstone.volume, &chain->store->volume.volume)) {
+		r = -EBADMSG;
+	} else {
+		check_previous(chain, sequence, tombstone.has_previous, tombstone.previous);
+		if (trust_origin_is_trusted(found->origin))
+			apply_tombstone(chain->store, &tombstone);
+		else
+			r = -EACCES;
 	}
 	tombstone_free(&tombstone);
 	return r;
 }
 
-static int note_record(struct store *store, struct seal_notes *notes,
-		       const struct signed_record *record, uint64_t sequence)
+static int note_record(struct chain *chain, const struct signed_record *record, uint64_t sequence)
 {
 	enum record_type type;
 	struct uuid volume;
 	int r = record_peek(record->record.line, &type, &volume);
 
-	if (r < 0)
-		return r;
-	if (type == RECORD_SEAL)
-		return note_seal(store, notes, record->record.line, sequence);
-	if (type != RECORD_TOMBSTONE)
-		return -EBADMSG;
-	if (!trust_origin_is_trusted(record->origin))
-		return -EACCES;
-	return note_tombstone(store, notes, record->record.line, sequence);
+	if (r == 0 && type == RECORD_SEAL)
+		r = note_seal(chain, record, sequence);
+	else if (r == 0)
+		r = type == RECORD_TOMBSTONE ? note_tombstone(chain, record, sequence) : -EBADMSG;
+	if (r == 0 || r == -EACCES) {
+		const int hashed = seal_file_root(record, chain->previous);
+
+		chain->has_previous = hashed == 0;
+		return hashed < 0 ? hashed : r;
+	}
+	return r;
 }
 
-static int load_one(struct store *store, struct seal_notes *notes, uint64_t sequence)
+static int load_one(struct chain *chain, uint64_t sequence)
 {
+	struct store *store = chain->store;
 	struct signed_record record;
 	char name[CONTROL_NAME_SIZE];
 	int r;
 
 	snprintf(name, sizeof(name), "seals/%" PRIu64, sequence);
 	r = signed_record_load(store->trust, store->control_fd, name, &record);
+	if (r < 0)
+		chain->has_previous = false;
 	if (r == 0) {
-		r = note_record(store, notes, &record, sequence);
+		r = note_record(chain, &record, sequence);
 		if (r == 0 && trust_origin_is_trusted(record.origin))
-			notes->trusted_sequence = sequence;
+			chain->trusted_sequence = sequence;
 		signed_record_free(&record);
 	}
 	if (r == -EBADMSG || r == -EACCES) {
@@ -144,12 +182,13 @@ static int load_one(struct store *store, struct seal_notes *notes, uint64_t sequ
 	return r;
 }
 
-static int apply_notes(struct store *store, const struct seal_notes *notes)
+/* The tables of what is sealed, from the notes. */
+static int apply_notes(struct store *store)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < notes->count; i++) {
-		const struct seal_note *note = &notes->notes[i];
+	for (size_t i = 0; r == 0 && i < store->seal_count; i++) {
+		const struct seal_note *note = &store->seals[i];
 
 		if (note->is_deleted)
 			continue;
@@ -172,22 +211,154 @@ static void see_sequence(struct store *store, uint64_t sequence)
 			     strerror(-r));
 }
 
-static int load_all(struct store *store, const uint64_t *sequences, size_t count)
+/* ---- What this host has seen before ------------------------------------------------------------------------------ */
+
+static const struct seal_note *note_at(const struct store *store, uint64_t sequence)
 {
-	struct seal_notes notes = { .notes = calloc(count + 1, sizeof(*notes.notes)) };
-	int r = notes.notes ? 0 : -ENOMEM;
+	for (size_t i = store->seal_count; i > 0; i--)
+		if (store->seals[i - 1].sequence == sequence)
+			return &store->seals[i - 1];
+	return NULL;
+}
+
+/* A snapshot that is sealed, as far as anybody here knows, and whose seal is not there: nothing of it is served. */
+static int lose_seal(struct store *store, const struct uuid *snapshot, uint64_t sequence)
+{
+	char id[UUID_TEXT_SIZE];
+
+	uuid_format(snapshot, id);
+	store_report(store, LOG_ERR, CONTROL_DIRECTORY "/seals",
+		     "snapshot %s was sealed as %" PRIu64
+		     ", and that record is gone or was exchanged",
+		     id, sequence);
+	return add_sealed(&store->sealed_snapshots, snapshot);
+}
+
+/* 1: one is missing or another. */
+static int compare_known(struct store *store)
+{
+	int lost = 0;
+	int r = trust_known_seals(store->trust, &store->volume.volume, &store->known_seals,
+				  &store->known_seal_count);
+
+	for (size_t i = 0; r == 0 && i < store->known_seal_count; i++) {
+		const struct known_seal *known = &store->known_seals[i];
+		struct seal_note *note = (struct seal_note *)(uintptr_t)note_at(store,
+										known->sequence);
+
+		if (note && memcmp(note->root, known->root, sizeof(known->root)) == 0)
+			continue;
+		/* One in its place does not count. */
+		if (note)
+			note->is_deleted = true;
+		lost = 1;
+		r = lose_seal(store, &known->snapshot, known->sequence);
+	}
+	return r < 0 ? r : lost;
+}
+
+/* Nobody here has seen the record that a gap is for; a manifest tells which snapshot it could be of. */
+static int lose_unsealed_manifests(struct store *store, uint64_t missing)
+{
+	char **names = NULL;
+	size_t count = 0;
+	int fd = open_beneath(store->control_fd, "manifests", O_RDONLY | O_DIRECTORY, 0);
+	int r;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = directory_names(fd, ".", NULL, &names, &count);
+	close(fd);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct uuid id;
+		bool is_known = false;
+
+		if (uuid_parse(names[i], &id) < 0)
+			continue;
+		for (size_t k = 0; k < store->seal_count; k++)
+			is_known = is_known || uuid_equal(&store->seals[k].snapshot, &id);
+		if (!is_known)
+			r = lose_seal(store, &id, missing);
+	}
+	names_free(names, count);
+	return r;
+}
+
+static int remember_seals(struct store *store)
+{
+	struct known_seal *seals = calloc(store->seal_count + 1, sizeof(*seals));
+	size_t count = 0;
+	int r = 0;
+
+	if (!seals)
+		return -ENOMEM;
+	for (size_t i = 0; i < store->seal_count; i++) {
+		const struct seal_note *note = &store->seals[i];
+
+		if (note->is_deleted || !note->is_trusted)
+			continue;
+		seals[count] = (struct known_seal){
+			.sequence = note->sequence,
+			.snapshot = note->snapshot,
+		};
+		memcpy(seals[count++].root, note->root, sizeof(note->root));
+	}
+	if (count != store->known_seal_count ||
+	    (count > 0 && memcmp(seals, store->known_seals, count * sizeof(*seals)) != 0))
+		r = trust_set_known_seals(store->trust, &store->volume.volume, seals, count);
+	if (r == 0) {
+		free(store->known_seals);
+		store->known_seals = TAKE(seals);
+		store->known_seal_count = count;
+	}
+	free(seals);
+	return r;
+}
+
+/* A host that only reads may have nothing pinned, or may not be able to write it down. */
+static void try_remember_seals(struct store *store)
+{
+	struct volume_pin pin;
+	int r = trust_volume_pin(store->trust, &store->volume.volume, &pin);
+
+	if (r == 0) {
+		volume_pin_free(&pin);
+		r = remember_seals(store);
+	}
+	if (r < 0 && store->is_writable)
+		store_report(store, LOG_WARNING, "seals", "seals not remembered: %s", strerror(-r));
+}
+
+static int load_all(struct store *store, const uint64_t *sequences, size_t count, uint64_t missing,
+		    struct store_error *reterr)
+{
+	struct chain chain = { .store = store };
+	int lost;
+	int r = 0;
 
 	/* Oldest first: a tombstone follows its seal. */
 	for (size_t i = count; r == 0 && i > 0; i--)
-		r = load_one(store, &notes, sequences[i - 1]);
-	if (r == 0)
-		r = apply_notes(store, &notes);
-	if (r == 0)
-		see_sequence(store, notes.trusted_sequence);
-	for (size_t i = 0; i < notes.count; i++)
-		free(notes.notes[i].deks);
-	free(notes.notes);
-	return r;
+		r = load_one(&chain, sequences[i - 1]);
+	lost = r < 0 ? r : compare_known(store);
+	r = lost < 0 ? lost : apply_notes(store);
+	if (r == 0 && missing > 0)
+		r = lose_unsealed_manifests(store, missing);
+	if (r < 0)
+		return r;
+	if (chain.fault > 0)
+		store_report(store, LOG_ERR, CONTROL_DIRECTORY "/seals",
+			     "record %" PRIu64 " does not follow the one before it", chain.fault);
+	if (lost == 0 && chain.fault == 0) {
+		see_sequence(store, chain.trusted_sequence);
+		if (missing == 0)
+			try_remember_seals(store);
+		return 0;
+	}
+	if (!store->is_writable)
+		return 0;
+	store_fail(reterr, -EUCLEAN, EXIT_ORIGIN, "the chain of seals was tampered with");
+	store_advise(reterr, "mount read-only, and see 'snapcrypt verify'");
+	return -EUCLEAN;
 }
 
 /* The lowest number that should be there and is not; 0: none. */
@@ -235,20 +406,16 @@ int store_load_seals(struct store *store, struct store_error *reterr)
 
 	if (r == -ENOENT)
 		r = 0;
-	if (r == 0) {
+	if (r == 0)
 		r = check_chain(store, sequences, count, reterr);
-		if (r < 0) {
-			free(sequences);
-			return r;
-		}
-	}
-	if (r == 0 && count > 0) {
-		store->seal_sequence = sequences[0];
-		r = load_all(store, sequences, count);
+	if (r == 0) {
+		store->seal_sequence = count > 0 ? sequences[0] : 0;
+		r = load_all(store, sequences, count, missing_sequence(store, sequences, count),
+			     reterr);
 	}
 	free(sequences);
-	if (r == 0)
-		return 0;
+	if (r == 0 || r == -EUCLEAN)
+		return r;
 	return store_fail(reterr, r, r == -ENOTSUP ? EXIT_NEWER : EXIT_STORAGE, "seal records: %s",
 			  r == -ENOTSUP ? "one is of a newer format" : strerror(-r));
 }
@@ -257,6 +424,11 @@ void store_free_seals(struct store *store)
 {
 	free_table(&store->sealed_deks);
 	free_table(&store->sealed_snapshots);
+	for (size_t i = 0; i < store->seal_count; i++)
+		free(store->seals[i].deks);
+	free(store->seals);
+	free(store->known_seals);
+	free(store->frozen.deks);
 }
 
 static bool is_sealed(struct store *store, struct sealed_id *const *table, const struct uuid *id)
@@ -271,12 +443,200 @@ static bool is_sealed(struct store *store, struct sealed_id *const *table, const
 	return is_found;
 }
 
+static bool is_frozen_dek(struct store *store, const struct uuid *dek_id)
+{
+	bool is_found = false;
+
+	pthread_mutex_lock(&store->mutex);
+	for (size_t i = 0; i < store->frozen.dek_count; i++)
+		is_found = is_found || uuid_equal(&store->frozen.deks[i], dek_id);
+	pthread_mutex_unlock(&store->mutex);
+	return is_found;
+}
+
 bool store_dek_is_sealed(struct store *store, const struct uuid *dek_id)
 {
-	return is_sealed(store, &store->sealed_deks, dek_id);
+	return is_sealed(store, &store->sealed_deks, dek_id) || is_frozen_dek(store, dek_id);
 }
 
 bool store_snapshot_is_sealed(struct store *store, const struct uuid *snapshot)
 {
 	return is_sealed(store, &store->sealed_snapshots, snapshot);
+}
+
+bool store_snapshot_is_frozen(struct store *store, const struct uuid *snapshot)
+{
+	bool is_frozen;
+
+	pthread_mutex_lock(&store->mutex);
+	is_frozen = store->frozen.is_frozen && uuid_equal(&store->frozen.snapshot, snapshot);
+	pthread_mutex_unlock(&store->mutex);
+	return is_frozen;
+}
+
+int store_freeze(struct store *store, const struct uuid *snapshot, const struct uuid *deks,
+		 size_t count)
+{
+	struct uuid *copy = calloc(count + 1, sizeof(*copy));
+	int r = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	if (count > 0)
+		memcpy(copy, deks, count * sizeof(*copy));
+	pthread_mutex_lock(&store->mutex);
+	if (store->frozen.is_frozen)
+		r = -EBUSY;
+	else
+		store->frozen = (struct frozen){ true, *snapshot, TAKE(copy), count };
+	pthread_mutex_unlock(&store->mutex);
+	free(copy);
+	return r;
+}
+
+void store_thaw(struct store *store)
+{
+	pthread_mutex_lock(&store->mutex);
+	free(store->frozen.deks);
+	store->frozen = (struct frozen){ 0 };
+	pthread_mutex_unlock(&store->mutex);
+}
+
+/* ---- While the volume is open ------------------------------------------------------------------------------------ */
+
+uint64_t store_seal_sequence(struct store *store, const struct uuid *snapshot)
+{
+	uint64_t sequence = 0;
+
+	pthread_mutex_lock(&store->mutex);
+	for (size_t i = 0; i < store->seal_count; i++)
+		if (!store->seals[i].is_deleted && uuid_equal(&store->seals[i].snapshot, snapshot))
+			sequence = store->seals[i].sequence;
+	pthread_mutex_unlock(&store->mutex);
+	return sequence;
+}
+
+bool store_seal_is_live(struct store *store, uint64_t sequence)
+{
+	const struct seal_note *note;
+	bool is_live;
+
+	pthread_mutex_lock(&store->mutex);
+	note = note_at(store, sequence);
+	is_live = note && !note->is_deleted;
+	pthread_mutex_unlock(&store->mutex);
+	return is_live;
+}
+
+uint64_t store_highest_seal(struct store *store)
+{
+	struct volume_pin pin;
+	uint64_t highest = store->seal_sequence;
+
+	if (trust_volume_pin(store->trust, &store->volume.volume, &pin) == 0) {
+		if (pin.sequence > highest)
+			highest = pin.sequence;
+		volume_pin_free(&pin);
+	}
+	return highest;
+}
+
+bool store_root_is_expected(struct store *store, uint64_t sequence,
+			    const uint8_t root[static SEAL_ROOT_SIZE])
+{
+	bool is_expected = true;
+
+	pthread_mutex_lock(&store->mutex);
+	for (size_t i = 0; i < store->known_seal_count; i++)
+		if (store->known_seals[i].sequence == sequence)
+			is_expected = memcmp(store->known_seals[i].root, root, SEAL_ROOT_SIZE) == 0;
+	pthread_mutex_unlock(&store->mutex);
+	return is_expected;
+}
+
+int store_seals_of_dek(struct store *store, const struct uuid *dek_id, uint64_t **ret_sequences,
+		       size_t *ret_count)
+{
+	uint64_t *sequences;
+	size_t count = 0;
+
+	pthread_mutex_lock(&store->mutex);
+	sequences = calloc(store->seal_count + 1, sizeof(*sequences));
+	for (size_t i = store->seal_count; sequences && i > 0; i--) {
+		const struct seal_note *note = &store->seals[i - 1];
+		bool has_dek = false;
+
+		for (size_t j = 0; !note->is_deleted && j < note->dek_count; j++)
+			has_dek = has_dek || uuid_equal(&note->deks[j], dek_id);
+		if (has_dek)
+			sequences[count++] = note->sequence;
+	}
+	pthread_mutex_unlock(&store->mutex);
+	if (!sequences)
+		return -ENOMEM;
+	*ret_sequences = sequences;
+	*ret_count = count;
+	return 0;
+}
+
+/* Under the store's mutex. */
+static int add_own_seal(struct store *store, const struct seal_record *record, const uint8_t *root)
+{
+	struct seal_note *note = new_note(store);
+	struct uuid *deks = calloc(record->dek_count + 1, sizeof(*deks));
+	int r = note && deks ? 0 : -ENOMEM;
+
+	if (r == 0) {
+		memcpy(deks, record->deks, record->dek_count * sizeof(*deks));
+		*note = (struct seal_note){
+			.sequence = record->sequence,
+			.snapshot = record->snapshot,
+			.deks = TAKE(deks),
+			.dek_count = record->dek_count,
+			.is_trusted = true,
+		};
+		memcpy(note->root, root, sizeof(note->root));
+		store->seal_count++;
+		if (store->seal_sequence < record->sequence)
+			store->seal_sequence = record->sequence;
+		r = add_sealed(&store->sealed_snapshots, &record->snapshot);
+	}
+	for (size_t i = 0; r == 0 && i < record->dek_count; i++)
+		r = add_sealed(&store->sealed_deks, &record->deks[i]);
+	free(deks);
+	return r;
+}
+
+int store_note_seal(struct store *store, const struct seal_record *record,
+		    const uint8_t root[static SEAL_ROOT_SIZE])
+{
+	int r;
+
+	pthread_mutex_lock(&store->mutex);
+	r = add_own_seal(store, record, root);
+	pthread_mutex_unlock(&store->mutex);
+	if (r < 0)
+		return r;
+	see_sequence(store, record->sequence);
+	try_remember_seals(store);
+	return 0;
+}
+
+int store_note_tombstone(struct store *store, const struct tombstone *tombstone,
+			 const uint8_t root[static SEAL_ROOT_SIZE])
+{
+	int r;
+
+	(void)root;
+	pthread_mutex_lock(&store->mutex);
+	apply_tombstone(store, tombstone);
+	if (store->seal_sequence < tombstone->sequence)
+		store->seal_sequence = tombstone->sequence;
+	free_table(&store->sealed_deks);
+	free_table(&store->sealed_snapshots);
+	r = apply_notes(store);
+	pthread_mutex_unlock(&store->mutex);
+	see_sequence(store, tombstone->sequence);
+	try_remember_seals(store);
+	return r;
 }

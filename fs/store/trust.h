@@ -74,6 +74,18 @@ MUST_CHECK int trust_see_sequence(struct trust *trust, const struct uuid *volume
 /* Remember a place where a pinned volume was seen.  -ENOENT: it is not pinned. */
 MUST_CHECK int trust_see_backing(struct trust *trust, const struct uuid *volume,
 				 const char *backing);
+/* A seal without a tombstone that this host has seen, of a trusted writer. */
+#define KNOWN_SEAL_ROOT_SIZE 32
+struct known_seal {
+	uint64_t sequence;
+	struct uuid snapshot;
+	uint8_t root[KNOWN_SEAL_ROOT_SIZE];
+};
+/* All that are remembered, none is no error; free() the array.  And replace them. */
+MUST_CHECK int trust_known_seals(struct trust *trust, const struct uuid *volume,
+				 struct known_seal **ret_seals, size_t *ret_count);
+MUST_CHECK int trust_set_known_seals(struct trust *trust, const struct uuid *volume,
+				     const struct known_seal *seals, size_t count);
 /* Ids of all volumes with a pin; free() the array. */
 MUST_CHECK int trust_list_volumes(struct trust *trust, struct uuid **ret_volumes,
 				  size_t *ret_count);

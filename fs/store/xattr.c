@@ -155,11 +155,12 @@ static int check_not_sealed(const struct xattr_target *target)
 	struct uuid dek_id;
 	int r;
 
-	if (!S_ISREG(target->type) || !snapshot_is_encrypted(target->parent->snapshot))
+	if ((!S_ISREG(target->type) && !S_ISLNK(target->type)) ||
+	    !snapshot_is_encrypted(target->parent->snapshot))
 		return 0;
 	r = object_dek_id(target->parent, target->backing, target->type, &dek_id);
 	/* Without a readable header there is nothing to protect. */
-	if (r == -EBADMSG)
+	if (r == -EBADMSG || r == -ENODATA)
 		return 0;
 	if (r < 0)
 		return r;
@@ -267,6 +268,8 @@ int xattr_set(const struct xattr_target *target, const char *name, const uint8_t
 		return r < 0 ? r : xattr_set_below(target, name, plain.value, flags);
 	}
 	r = check_new(name, size);
+	if (r == 0)
+		r = check_not_sealed(target);
 	return r < 0 ? r : set_encrypted(target, &plain, flags);
 }
 
