@@ -19,7 +19,22 @@ struct chain_append {
 MUST_CHECK int chain_append(struct store *store, const struct chain_append *append,
 			    uint64_t *ret_sequence, uint8_t root[static SEAL_ROOT_SIZE]);
 
-/* ---- store_seals.c: what is known of the chain while the volume is open ---------------------------------------------- */
+/* ---- store_seals.c: the chain as it was read; all but the last two under the store's mutex ------------------------- */
+
+struct sealed_id *sealed_table_find(struct sealed_id *table, const struct uuid *id);
+MUST_CHECK int sealed_table_add(struct sealed_id **table, const struct uuid *id);
+void sealed_table_free(struct sealed_id **table);
+/* Room for one note more: it counts once seal_count is raised.  NULL: no memory. */
+struct seal_note *seal_notes_next(struct store *store);
+const struct seal_note *seal_note_at(const struct store *store, uint64_t sequence);
+void seal_notes_bury(struct store *store, const struct tombstone *tombstone);
+/* The tables of what is sealed, from the notes. */
+MUST_CHECK int seal_notes_apply(struct store *store);
+/* In the state directory: how far the chain reaches, and its seals. */
+void seal_see_sequence(struct store *store, uint64_t sequence);
+void seal_remember(struct store *store);
+
+/* ---- store_sealed.c: what is known of the chain while the volume is open ---------------------------------------------- */
 
 /* The newest seal of a snapshot without a tombstone; 0: none. */
 uint64_t store_seal_sequence(struct store *store, const struct uuid *snapshot);

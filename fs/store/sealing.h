@@ -71,6 +71,14 @@ struct sealing_file {
 
 MUST_CHECK int sealing_walk(struct sealing *sealing);
 
+/* ---- seal_manifest.c: the file ------------------------------------------------------------------------------------ */
+
+/* HEAP_NAME: of a file in tmp/ that sealing_close_spools() removes; "" before. */
+MUST_CHECK int sealing_open_spools(struct sealing *sealing, char heap_name[static UUID_TEXT_SIZE]);
+void sealing_close_spools(struct sealing *sealing, const char *heap_name);
+/* Write it, durably, to its place. */
+MUST_CHECK int sealing_write_manifest(struct sealing *sealing, struct seal_manifest *ret_manifest);
+
 /* ---- seal_object.c: one object ------------------------------------------------------------------------------------- */
 
 /*

@@ -16,7 +16,7 @@
 #include "fs/store/beneath.h"
 #include "fs/store/seal_internal.h"
 
-static struct sealed_id *find_sealed(struct sealed_id *table, const struct uuid *id)
+struct sealed_id *sealed_table_find(struct sealed_id *table, const struct uuid *id)
 {
 	struct sealed_id *found = NULL;
 
@@ -24,9 +24,9 @@ static struct sealed_id *find_sealed(struct sealed_id *table, const struct uuid 
 	return found;
 }
 
-static int add_sealed(struct sealed_id **table, const struct uuid *id)
+int sealed_table_add(struct sealed_id **table, const struct uuid *id)
 {
-	struct sealed_id *found = find_sealed(*table, id);
+	struct sealed_id *found = sealed_table_find(*table, id);
 
 	if (!found) {
 		found = calloc(1, sizeof(*found));
@@ -39,7 +39,7 @@ static int add_sealed(struct sealed_id **table, const struct uuid *id)
 	return 0;
 }
 
-static void free_table(struct sealed_id **table)
+void sealed_table_free(struct sealed_id **table)
 {
 	struct sealed_id *item;
 	struct sealed_id *next;
@@ -59,7 +59,7 @@ struct chain {
 	uint64_t fault; /* lowest number at which the chain is broken; 0: none */
 };
 
-static struct seal_note *new_note(struct store *store)
+struct seal_note *seal_notes_next(struct store *store)
 {
 	struct seal_note *more = reallocarray(store->seals, store->seal_count + 1, sizeof(*more));
 
@@ -86,7 +86,7 @@ static int note_seal(struct chain *chain, const struct signed_record *found, uin
 
 	if (r < 0)
 		return r;
-	note = new_note(store);
+	note = seal_notes_next(store);
 	if (record.sequence != sequence || !uuid_equal(&record.volume, &store->volume.volume))
 		r = -EBADMSG;
 	else if (!note)
@@ -107,7 +107,7 @@ static int note_seal(struct chain *chain, const struct signed_record *found, uin
 	return r;
 }
 
-static void apply_tombstone(struct store *store, const struct tombstone *tombstone)
+void seal_notes_bury(struct store *store, const struct tombstone *tombstone)
 {
 	for (size_t i = 0; i < store->seal_count; i++) {
 		if (store->seals[i].sequence == tombstone->seal &&
@@ -129,7 +129,7 @@ static int note_tombstone(struct chain *chain, const struct signed_record *found
 	} else {
 		check_previous(chain, sequence, tombstone.has_previous, tombstone.previous);
 		if (trust_origin_is_trusted(found->origin))
-			apply_tombstone(chain->store, &tombstone);
+			seal_notes_bury(chain->store, &tombstone);
 		else
 			r = -EACCES;
 	}
@@ -183,7 +183,7 @@ static int load_one(struct chain *chain, uint64_t sequence)
 }
 
 /* The tables of what is sealed, from the notes. */
-static int apply_notes(struct store *store)
+int seal_notes_apply(struct store *store)
 {
 	int r = 0;
 
@@ -192,15 +192,15 @@ static int apply_notes(struct store *store)
 
 		if (note->is_deleted)
 			continue;
-		r = add_sealed(&store->sealed_snapshots, &note->snapshot);
+		r = sealed_table_add(&store->sealed_snapshots, &note->snapshot);
 		for (size_t j = 0; r == 0 && j < note->dek_count; j++)
-			r = add_sealed(&store->sealed_deks, &note->deks[j]);
+			r = sealed_table_add(&store->sealed_deks, &note->deks[j]);
 	}
 	return r;
 }
 
 /* Remember how far the chain reaches, so that its end cannot be cut off unnoticed. */
-static void see_sequence(struct store *store, uint64_t sequence)
+void seal_see_sequence(struct store *store, uint64_t sequence)
 {
 	int r = sequence > 0 ? trust_see_sequence(store->trust, &store->volume.volume, sequence)
 			     : 0;
@@ -213,7 +213,7 @@ static void see_sequence(struct store *store, uint64_t sequence)
 
 /* ---- What this host has seen before ------------------------------------------------------------------------------ */
 
-static const struct seal_note *note_at(const struct store *store, uint64_t sequence)
+const struct seal_note *seal_note_at(const struct store *store, uint64_t sequence)
 {
 	for (size_t i = store->seal_count; i > 0; i--)
 		if (store->seals[i - 1].sequence == sequence)
@@ -231,7 +231,7 @@ static int lose_seal(struct store *store, const struct uuid *snapshot, uint64_t 
 		     "snapshot %s was sealed as %" PRIu64
 		     ", and that record is gone or was exchanged",
 		     id, sequence);
-	return add_sealed(&store->sealed_snapshots, snapshot);
+	return sealed_table_add(&store->sealed_snapshots, snapshot);
 }
 
 /* 1: one is missing or another. */
@@ -243,8 +243,8 @@ static int compare_known(struct store *store)
 
 	for (size_t i = 0; r == 0 && i < store->known_seal_count; i++) {
 		const struct known_seal *known = &store->known_seals[i];
-		struct seal_note *note = (struct seal_note *)(uintptr_t)note_at(store,
-										known->sequence);
+		struct seal_note *note =
+			(struct seal_note *)(uintptr_t)seal_note_at(store, known->sequence);
 
 		if (note && memcmp(note->root, known->root, sizeof(known->root)) == 0)
 			continue;
@@ -316,7 +316,7 @@ static int remember_seals(struct store *store)
 }
 
 /* A host that only reads may have nothing pinned, or may not be able to write it down. */
-static void try_remember_seals(struct store *store)
+void seal_remember(struct store *store)
 {
 	struct volume_pin pin;
 	int r = trust_volume_pin(store->trust, &store->volume.volume, &pin);
@@ -340,7 +340,7 @@ static int load_all(struct store *store, const uint64_t *sequences, size_t count
 	for (size_t i = count; r == 0 && i > 0; i--)
 		r = load_one(&chain, sequences[i - 1]);
 	lost = r < 0 ? r : compare_known(store);
-	r = lost < 0 ? lost : apply_notes(store);
+	r = lost < 0 ? lost : seal_notes_apply(store);
 	if (r == 0 && missing > 0)
 		r = lose_unsealed_manifests(store, missing);
 	if (r < 0)
@@ -349,9 +349,9 @@ static int load_all(struct store *store, const uint64_t *sequences, size_t count
 		store_report(store, LOG_ERR, CONTROL_DIRECTORY "/seals",
 			     "record %" PRIu64 " does not follow the one before it", chain.fault);
 	if (lost == 0 && chain.fault == 0) {
-		see_sequence(store, chain.trusted_sequence);
+		seal_see_sequence(store, chain.trusted_sequence);
 		if (missing == 0)
-			try_remember_seals(store);
+			seal_remember(store);
 		return 0;
 	}
 	if (!store->is_writable)
@@ -422,221 +422,11 @@ int store_load_seals(struct store *store, struct store_error *reterr)
 
 void store_free_seals(struct store *store)
 {
-	free_table(&store->sealed_deks);
-	free_table(&store->sealed_snapshots);
+	sealed_table_free(&store->sealed_deks);
+	sealed_table_free(&store->sealed_snapshots);
 	for (size_t i = 0; i < store->seal_count; i++)
 		free(store->seals[i].deks);
 	free(store->seals);
 	free(store->known_seals);
 	free(store->frozen.deks);
-}
-
-static bool is_sealed(struct store *store, struct sealed_id *const *table, const struct uuid *id)
-{
-	const struct sealed_id *found;
-	bool is_found;
-
-	pthread_mutex_lock(&store->mutex);
-	found = find_sealed(*table, id);
-	is_found = found && found->seal_count > 0;
-	pthread_mutex_unlock(&store->mutex);
-	return is_found;
-}
-
-static bool is_frozen_dek(struct store *store, const struct uuid *dek_id)
-{
-	bool is_found = false;
-
-	pthread_mutex_lock(&store->mutex);
-	for (size_t i = 0; i < store->frozen.dek_count; i++)
-		is_found = is_found || uuid_equal(&store->frozen.deks[i], dek_id);
-	pthread_mutex_unlock(&store->mutex);
-	return is_found;
-}
-
-bool store_dek_is_sealed(struct store *store, const struct uuid *dek_id)
-{
-	return is_sealed(store, &store->sealed_deks, dek_id) || is_frozen_dek(store, dek_id);
-}
-
-bool store_snapshot_is_sealed(struct store *store, const struct uuid *snapshot)
-{
-	return is_sealed(store, &store->sealed_snapshots, snapshot);
-}
-
-bool store_snapshot_is_frozen(struct store *store, const struct uuid *snapshot)
-{
-	bool is_frozen;
-
-	pthread_mutex_lock(&store->mutex);
-	is_frozen = store->frozen.is_frozen && uuid_equal(&store->frozen.snapshot, snapshot);
-	pthread_mutex_unlock(&store->mutex);
-	return is_frozen;
-}
-
-int store_freeze(struct store *store, const struct uuid *snapshot, const struct uuid *deks,
-		 size_t count)
-{
-	struct uuid *copy = calloc(count + 1, sizeof(*copy));
-	int r = 0;
-
-	if (!copy)
-		return -ENOMEM;
-	if (count > 0)
-		memcpy(copy, deks, count * sizeof(*copy));
-	pthread_mutex_lock(&store->mutex);
-	if (store->frozen.is_frozen)
-		r = -EBUSY;
-	else
-		store->frozen = (struct frozen){ true, *snapshot, TAKE(copy), count };
-	pthread_mutex_unlock(&store->mutex);
-	free(copy);
-	return r;
-}
-
-void store_thaw(struct store *store)
-{
-	pthread_mutex_lock(&store->mutex);
-	free(store->frozen.deks);
-	store->frozen = (struct frozen){ 0 };
-	pthread_mutex_unlock(&store->mutex);
-}
-
-/* ---- While the volume is open ------------------------------------------------------------------------------------ */
-
-uint64_t store_seal_sequence(struct store *store, const struct uuid *snapshot)
-{
-	uint64_t sequence = 0;
-
-	pthread_mutex_lock(&store->mutex);
-	for (size_t i = 0; i < store->seal_count; i++)
-		if (!store->seals[i].is_deleted && uuid_equal(&store->seals[i].snapshot, snapshot))
-			sequence = store->seals[i].sequence;
-	pthread_mutex_unlock(&store->mutex);
-	return sequence;
-}
-
-bool store_seal_is_live(struct store *store, uint64_t sequence)
-{
-	const struct seal_note *note;
-	bool is_live;
-
-	pthread_mutex_lock(&store->mutex);
-	note = note_at(store, sequence);
-	is_live = note && !note->is_deleted;
-	pthread_mutex_unlock(&store->mutex);
-	return is_live;
-}
-
-uint64_t store_highest_seal(struct store *store)
-{
-	struct volume_pin pin;
-	uint64_t highest = store->seal_sequence;
-
-	if (trust_volume_pin(store->trust, &store->volume.volume, &pin) == 0) {
-		if (pin.sequence > highest)
-			highest = pin.sequence;
-		volume_pin_free(&pin);
-	}
-	return highest;
-}
-
-bool store_root_is_expected(struct store *store, uint64_t sequence,
-			    const uint8_t root[static SEAL_ROOT_SIZE])
-{
-	bool is_expected = true;
-
-	pthread_mutex_lock(&store->mutex);
-	for (size_t i = 0; i < store->known_seal_count; i++)
-		if (store->known_seals[i].sequence == sequence)
-			is_expected = memcmp(store->known_seals[i].root, root, SEAL_ROOT_SIZE) == 0;
-	pthread_mutex_unlock(&store->mutex);
-	return is_expected;
-}
-
-int store_seals_of_dek(struct store *store, const struct uuid *dek_id, uint64_t **ret_sequences,
-		       size_t *ret_count)
-{
-	uint64_t *sequences;
-	size_t count = 0;
-
-	pthread_mutex_lock(&store->mutex);
-	sequences = calloc(store->seal_count + 1, sizeof(*sequences));
-	for (size_t i = store->seal_count; sequences && i > 0; i--) {
-		const struct seal_note *note = &store->seals[i - 1];
-		bool has_dek = false;
-
-		for (size_t j = 0; !note->is_deleted && j < note->dek_count; j++)
-			has_dek = has_dek || uuid_equal(&note->deks[j], dek_id);
-		if (has_dek)
-			sequences[count++] = note->sequence;
-	}
-	pthread_mutex_unlock(&store->mutex);
-	if (!sequences)
-		return -ENOMEM;
-	*ret_sequences = sequences;
-	*ret_count = count;
-	return 0;
-}
-
-/* Under the store's mutex. */
-static int add_own_seal(struct store *store, const struct seal_record *record, const uint8_t *root)
-{
-	struct seal_note *note = new_note(store);
-	struct uuid *deks = calloc(record->dek_count + 1, sizeof(*deks));
-	int r = note && deks ? 0 : -ENOMEM;
-
-	if (r == 0) {
-		memcpy(deks, record->deks, record->dek_count * sizeof(*deks));
-		*note = (struct seal_note){
-			.sequence = record->sequence,
-			.snapshot = record->snapshot,
-			.deks = TAKE(deks),
-			.dek_count = record->dek_count,
-			.is_trusted = true,
-		};
-		memcpy(note->root, root, sizeof(note->root));
-		store->seal_count++;
-		if (store->seal_sequence < record->sequence)
-			store->seal_sequence = record->sequence;
-		r = add_sealed(&store->sealed_snapshots, &record->snapshot);
-	}
-	for (size_t i = 0; r == 0 && i < record->dek_count; i++)
-		r = add_sealed(&store->sealed_deks, &record->deks[i]);
-	free(deks);
-	return r;
-}
-
-int store_note_seal(struct store *store, const struct seal_record *record,
-		    const uint8_t root[static SEAL_ROOT_SIZE])
-{
-	int r;
-
-	pthread_mutex_lock(&store->mutex);
-	r = add_own_seal(store, record, root);
-	pthread_mutex_unlock(&store->mutex);
-	if (r < 0)
-		return r;
-	see_sequence(store, record->sequence);
-	try_remember_seals(store);
-	return 0;
-}
-
-int store_note_tombstone(struct store *store, const struct tombstone *tombstone,
-			 const uint8_t root[static SEAL_ROOT_SIZE])
-{
-	int r;
-
-	(void)root;
-	pthread_mutex_lock(&store->mutex);
-	apply_tombstone(store, tombstone);
-	if (store->seal_sequence < tombstone->sequence)
-		store->seal_sequence = tombstone->sequence;
-	free_table(&store->sealed_deks);
-	free_table(&store->sealed_snapshots);
-	r = apply_notes(store);
-	pthread_mutex_unlock(&store->mutex);
-	see_sequence(store, tombstone->sequence);
-	try_remember_seals(store);
-	return r;
 }
