@@ -249,6 +249,18 @@ static bool is_made_under(const struct ring_entry *entry, const char *key_id)
 	return entry->request.uri && strcmp(entry->made_key_id, key_id) == 0;
 }
 
+bool dek_ring_makes_under(struct dek_ring *ring, const char *key_id)
+{
+	struct ring_entry *entry, *next;
+	bool is_found = false;
+
+	pthread_mutex_lock(&ring->lock);
+	HASH_ITER (hh, ring->entries, entry, next)
+		is_found = is_found || is_made_under(entry, key_id);
+	pthread_mutex_unlock(&ring->lock);
+	return is_found;
+}
+
 void dek_ring_revoke_made(struct dek_ring *ring, const char *key_id, enum key_state state)
 {
 	struct ring_entry *entry, *next;

@@ -99,6 +99,9 @@ void dek_ring_restore_made(struct dek_ring *ring, const char *key_id);
 void dek_ring_revoke(struct dek_ring *ring, const struct uuid *dek_id, enum key_state state);
 void dek_ring_restore(struct dek_ring *ring, const struct uuid *dek_id);
 
+/* Would what is made next be under KEY_ID, as what was made last? */
+bool dek_ring_makes_under(struct dek_ring *ring, const char *key_id);
+
 /*
  * A copy of the key record of something that is made and not taken yet, of the INDEXth ticket that has such; for probing its KEK.
  * false: there are fewer.

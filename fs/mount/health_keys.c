@@ -115,7 +115,8 @@ static void learn_spares(struct health_keys *keys, struct dek_ring *deks)
 
 	pthread_mutex_lock(&keys->lock);
 	for (struct watched_kek *kek = keys->keks; kek; kek = kek->next)
-		kek->has_spares = kek->spares_withdrawn_as != KEY_STATE_UNKNOWN;
+		kek->has_spares = kek->spares_withdrawn_as != KEY_STATE_UNKNOWN &&
+				  dek_ring_makes_under(deks, kek->status.key_id);
 	for (size_t i = 0; dek_ring_made_record(deks, i, &record); i++) {
 		struct watched_kek *kek = kek_of_record(keys, &record);
 

@@ -65,6 +65,7 @@ struct store {
 	struct uuid mount_id;
 	struct uuid dead_mount_id; /* the lease that was left when this one was taken; zero: none */
 	struct dek_ring *deks;
+	unsigned spare_keys;
 	struct journal *journal;
 	struct recovery *recovery;
 	void (*report)(void *arg, int priority, const char *path, const char *text);
@@ -123,6 +124,8 @@ MUST_CHECK int store_open_control(int backing_fd, int *ret_fd, struct store_erro
 
 MUST_CHECK int store_start_keys(struct store *store, unsigned spare_keys);
 void store_stop_keys(struct store *store);
+/* Have data keys made ahead under the key that is the default now; those under another one are wiped. */
+MUST_CHECK int store_keep_spares(struct store *store);
 /* A new DEK under the default key: for SNAPSHOT, or (NULL) for a new one.  -EAGAIN with the ticket as wanted DEK. */
 MUST_CHECK int store_take_dek(struct store *store, const struct uuid *snapshot,
 			      struct key_record *ret_record, struct dek **ret_dek);

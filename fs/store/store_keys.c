@@ -377,6 +377,21 @@ static int fill_request(struct store *store, const struct uuid *snapshot, struct
 	return 0;
 }
 
+int store_keep_spares(struct store *store)
+{
+	struct settings settings = { 0 };
+	struct dek_request request;
+	int r = 0;
+
+	if (!store->deks || store->spare_keys == 0)
+		return 0;
+	if (fill_request(store, NULL, &settings, &request) == 0)
+		r = dek_ring_keep_spares(store->deks, &store->volume.volume, &request,
+					 store->spare_keys);
+	settings_free(&settings);
+	return r;
+}
+
 int store_start_keys(struct store *store, unsigned spare_keys)
 {
 	const struct dek_ring_options options = {
@@ -386,19 +401,13 @@ int store_start_keys(struct store *store, unsigned spare_keys)
 		.strayed = store_key_strayed,
 		.arg = store,
 	};
-	struct settings settings = { 0 };
-	struct dek_request request;
 	int r;
 
 	if (!store->kms)
 		return 0;
+	store->spare_keys = spare_keys;
 	r = dek_ring_create(&options, &store->deks);
-	if (r < 0 || spare_keys == 0)
-		return r;
-	if (fill_request(store, NULL, &settings, &request) == 0)
-		r = dek_ring_keep_spares(store->deks, &store->volume.volume, &request, spare_keys);
-	settings_free(&settings);
-	return r;
+	return r < 0 ? r : store_keep_spares(store);
 }
 
 void store_stop_keys(struct store *store)

@@ -226,5 +226,7 @@ int store_publish_volume_record(struct store *store, struct volume_record *recor
 	volume_record_free(&store->current);
 	store->current = copy;
 	pthread_mutex_unlock(&store->mutex);
+	/* The settings are published, whether or not one can be made at once. */
+	(void)!store_keep_spares(store);
 	return 0;
 }

@@ -9,8 +9,8 @@
 #include "meta/bytes.h"
 #include "meta/macros.h"
 
-#define SIGN_PUBLIC_SIZE      32
-#define SIGN_SIGNATURE_SIZE   64
+#define SIGN_PUBLIC_SIZE    32
+#define SIGN_SIGNATURE_SIZE 64
 
 /* A private key in secret memory.  Immutable; sign_message() may be called from several threads. */
 struct sign_key;
