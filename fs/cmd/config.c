@@ -61,6 +61,16 @@ static void print_heading(struct showing *showing, const struct config_item *ite
 	showing->name = item->name;
 }
 
+static void print_origin(const struct config_item *item)
+{
+	const char *origin = config_origin_name(item->origin);
+
+	if (item->source == NULL || strcmp(item->source, origin) == 0)
+		printf("   # %s", origin);
+	else
+		printf("   # %s %s", origin, item->source);
+}
+
 static int show_item(void *arg, const struct config_item *item)
 {
 	struct showing *showing = arg;
@@ -77,8 +87,7 @@ static int show_item(void *arg, const struct config_item *item)
 	if (showing->with_origin && item->line != 0)
 		printf("   # %s:%u", item->source, item->line);
 	else if (showing->with_origin)
-		printf("   # %s%s%s", config_origin_name(item->origin),
-		       item->source == NULL ? "" : " ", item->source == NULL ? "" : item->source);
+		print_origin(item);
 	printf("\n");
 	return 0;
 }

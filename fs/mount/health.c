@@ -245,6 +245,9 @@ static void set_state(struct health *health, const struct probe *probe)
 	else if (probe->state == KEY_STATE_UNKNOWN && is_new_message)
 		store_report(health->mount->store, LOG_WARNING, "", "key %s: no verdict: %s",
 			     status->key_id, status->message);
+	if (is_change &&
+	    (probe->state == KEY_STATE_ENABLED || key_state_is_definite_no(probe->state)))
+		probe_write_down(health->mount, kek, &probe->error);
 	if (is_change)
 		tell(health, event_name(probe->state), kek);
 }
@@ -269,6 +272,10 @@ static void decide(struct health *health, struct watched_kek *kek)
 	store_report(health->mount->store, LOG_WARNING, "",
 		     "key %s is %s for longer than unreachable_grace: it is withdrawn",
 		     kek->status.key_id, key_state_name(kek->status.state));
+	probe_write_down(health->mount, kek,
+			 &(struct kms_error){ .code = key_state_errno(kek->status.state),
+					      .state = kek->status.state,
+					      .text = "unreachable_grace is over" });
 	tell(health, "revoked", kek);
 }
 

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "fs/mount/session.h"
+
 #define AT_ONCE 8
 
 struct probing {
@@ -49,4 +51,18 @@ void probe_all(struct kms *kms, struct probe *probes, size_t count, const atomic
 	ask_next(&probing);
 	while (started > 0)
 		pthread_join(threads[--started], NULL);
+}
+
+/* It has happened: nothing is kept from it by a log that cannot be written. */
+void probe_write_down(const struct mount *mount, const struct watched_kek *kek,
+		      const struct kms_error *outcome)
+{
+	const struct audit_entry entry = {
+		.operation = outcome->code == 0 ? AUDIT_RECOVERY : AUDIT_REVOCATION,
+		.outcome = outcome,
+		.volume = &store_volume(mount->store)->volume,
+		.key_id = kek->status.key_id,
+	};
+
+	(void)!kms_audit(mount->options->kms, &entry);
 }

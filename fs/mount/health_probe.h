@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "fs/mount/health_keys.h"
+#include "fs/mount/mount.h"
 #include "kms/kms.h"
 
 /* One KEK that is asked, and its answer.  KEY_STATE_UNKNOWN: none that says anything about it. */
@@ -18,5 +19,9 @@ struct probe {
 /* Fill STATE and ERROR of each; returns when all have answered, or soon after IS_CANCELLED is set. */
 void probe_all(struct kms *kms, struct probe *probes, size_t count,
 	       const atomic_bool *is_cancelled);
+
+/* Write a withdrawal of KEK, or with code 0 its return, to the audit log. */
+void probe_write_down(const struct mount *mount, const struct watched_kek *kek,
+		      const struct kms_error *outcome);
 
 #endif

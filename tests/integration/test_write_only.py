@@ -201,7 +201,16 @@ def test_probes_by_generating(writer, customer):
     writer.allow("is disabled")
     wait_for(lambda: not readable(mount.path / "day" / "small"), "withdrawn")
     assert error_of(open, mount.path / "day" / "small") == "EKEYREVOKED"
+    customer.key.state = "Enabled"
+    writer.allow("enabled again")
+    wait_for(lambda: readable(mount.path / "day" / "small") or
+             check(writer.json("audit", "show", "--operation", "recovery"))["entries"], "given back")
     assert customer.fake.count("Decrypt") == 0
+    told = [(line["operation"], line["outcome"]) for line in check(writer.json("audit", "show"))["entries"]
+            if line["operation"] in ("revocation", "recovery")]
+    assert told == [("revocation", "disabled"), ("recovery", "ok")]
+    assert writer.json("audit", "show", "--operation", "probe-failed")["entries"]
+    assert not check(writer.json("audit", "verify"))["findings"]
     mount.umount()
 
 
