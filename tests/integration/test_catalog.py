@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import schema
+from fakes.fake_aws import REGION
 from postgres import Server, find_programs
+from services import aws
 
 NOT_NEEDED, NEEDED, UNKNOWN = 0, 6, 7
 
@@ -195,6 +197,21 @@ def test_offsite_copy_counts_on_its_own(fleet):
     fleet.sandbox.run("catalog", "forget", copy, "--yes", code=10)
 
 
+def test_offsite_copy_that_was_not_rewrapped(fleet):
+    with fleet.volume.mount() as mount:
+        (mount.path / "a").mkdir()
+    copy = fleet.sandbox.root / "offsite"
+    subprocess.run(["cp", "-a", fleet.volume.backing, copy], check=True)
+    fleet.sandbox.run("catalog", "register", copy)
+    fleet.retire()
+    fleet.volume.run("keys rewrap", "--to", fleet.uri("new"), "--yes")
+    needed = fleet.check(NEEDED, "--live")["needed_by"]
+    assert {use["path"] for use in needed} == {str(copy)}
+    # The same change reaches the copy with the next synchronisation of the directories.
+    subprocess.run(["rsync", "-aX", "--delete", f"{fleet.volume.backing}/", f"{copy}/"], check=True)
+    fleet.check(NOT_NEEDED, "--live", "--scope", "host")
+
+
 def test_recovery_slots_alone_are_a_warning(fleet):
     pem = fleet.sandbox.root / "recovery.pem"
     subprocess.run(["openssl", "genrsa", "-out", fleet.sandbox.root / "private.pem", "2048"], check=True,
@@ -239,6 +256,28 @@ def test_keys_are_named_by_uri_and_id(fleet):
     for name in ("typo", "alias/backup", "keyring:"):
         fleet.sandbox.run("keys", "check", name, code=2)
     fleet.sandbox.run("keys", "check", "keyring:///nowhere#x", code=UNKNOWN)
+
+
+def test_a_key_under_an_alias(sandbox, authority, tmp_path):
+    with aws(authority, tmp_path) as service:
+        uri = f"awskms:///alias/backup?region={REGION}"
+        service.uri = uri
+        sandbox.configure(service.section())
+        volume = sandbox.init("--key", uri)
+        with volume.mount() as mount:
+            (mount.path / "a").mkdir()
+        sandbox.run("keyring", "init", sandbox.state / "keyring")
+        sandbox.run("keys", "set-default", volume.backing, f"keyring://{sandbox.state}/keyring#default")
+        for name in (uri, service.key_id):
+            found = schema.check(sandbox.json("keys", "check", name, "--live", "--scope", "host", code=NEEDED))
+            assert [use["name"] for use in found["needed_by"]] == ["a"] and not found["default_of"]
+            assert found["key_id"] == service.key_id
+        # What the alias points to now is another key; what was written under it before still counts.
+        service.fake.add_key("backup")
+        found = sandbox.json("keys", "check", uri, "--scope", "host", code=NEEDED)
+        assert found["key_id"] != service.key_id
+        shutil.rmtree(volume.backing / "a")
+        sandbox.run("keys", "check", service.key_id, "--live", "--scope", "host")
 
 
 def as_other_host(sandbox, name, *arguments, code=0):
@@ -351,6 +390,18 @@ def test_a_file_that_is_linked_to_and_fro_is_never_missed(fleet, backend):
 
 
 # ---- The catalogue itself ----
+
+@pytest.mark.parametrize("program", ["test_catalog", "test_key_check"])
+def test_unit_tests_hold_on_postgresql(server, binary, program):
+    """The same programs that run on SQLite, with fewer histories: a server answers more slowly."""
+    path = binary.parent / program
+    assert path.is_file(), f"{path} is not built; scripts/test builds it"
+    server.query(f"create database {program}")
+    done = subprocess.run([path], env={**os.environ, "SNAPCRYPT_TEST_CATALOG": server.url(program),
+                                       "SNAPCRYPT_TEST_HISTORIES": "100"},
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=200)
+    assert done.returncode == 0, done.stdout
+
 
 def test_a_damaged_file_is_named_and_made_anew(sandbox):
     fleet = Fleet(sandbox, None)
