@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from keys_check import keys_check
 from systems import run
 
 PAGE = 8192
@@ -191,3 +192,7 @@ def random_io(system, data, clock):
 
 
 WORKLOADS = {workload.__name__: workload for workload in (sequential, database, small_files, appends, random_io)}
+WORKLOADS["keys-check"] = keys_check
+
+# Those that only our own program runs, and that need no mount.
+COMMANDS = {"keys-check"}
