@@ -17,6 +17,12 @@ from trees import assert_same, make_database_tree, make_odd_tree, run
 NAME = "2026-11-24"
 
 
+@pytest.fixture
+def volume(sandbox):
+    """With blocks of the size that the offsets here are for."""
+    return sandbox.init("--block-size", "65536")
+
+
 def back_up(volume, source, name=NAME):
     """The snapshot NAME with what is in SOURCE."""
     with volume.mount() as mount:
