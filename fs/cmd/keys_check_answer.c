@@ -173,7 +173,7 @@ static int print_needed(struct check *check)
 	return 0;
 }
 
-static enum exit_code say_needed(struct check *check)
+static int say_needed(struct check *check)
 {
 	struct invocation *invocation = check->session.invocation;
 
@@ -186,7 +186,7 @@ static enum exit_code say_needed(struct check *check)
 	return EXIT_NEEDED;
 }
 
-static enum exit_code say_unknown(struct check *check)
+static int say_unknown(struct check *check)
 {
 	struct invocation *invocation = check->session.invocation;
 	const struct key_check_facts *facts = &check->facts;

@@ -137,7 +137,7 @@ static int type_of(int fd, const struct dirent *entry, mode_t *ret_type)
 	struct stat stat;
 
 	if (entry->d_type != DT_UNKNOWN) {
-		*ret_type = DTTOIF(entry->d_type);
+		*ret_type = (mode_t)DTTOIF((unsigned)entry->d_type);
 		return 0;
 	}
 	if (fstatat(fd, entry->d_name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
