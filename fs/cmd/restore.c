@@ -34,6 +34,7 @@ struct restoring {
 	struct session session;
 	struct snapshot *snapshot;
 	int snapshot_fd;
+	struct sealed_view *view;
 	struct filter filter;
 	struct restore_target target;
 	struct restore_counts planned;
@@ -164,6 +165,7 @@ static int restore(struct restoring *restoring)
 	struct restore_options options = {
 		.snapshot = restoring->snapshot,
 		.snapshot_fd = restoring->snapshot_fd,
+		.view = restoring->view,
 		.filter = &restoring->filter,
 		.verifies = option_is_set(restoring->session.invocation, "verify"),
 		.threads = restoring->threads,
@@ -302,8 +304,7 @@ static int open_snapshot(struct restoring *restoring, const char *name)
 
 	if (r < 0)
 		return session_fail(&restoring->session, &error);
-	r = restore_check_snapshot(&restoring->session, restoring->snapshot);
-	return r != 0 ? r : restore_check_keys(&restoring->session, restoring->snapshot);
+	return restore_check_snapshot(&restoring->session, restoring->snapshot, &restoring->view);
 }
 
 static int run(struct restoring *restoring, struct invocation *invocation)
@@ -338,6 +339,7 @@ int cmd_restore(struct invocation *invocation)
 		restoring.findings.stream = stderr;
 	r = run(&restoring, invocation);
 	restore_target_close(&restoring.target);
+	sealed_view_put(restoring.view);
 	snapshot_put(restoring.snapshot);
 	if (restoring.snapshot_fd >= 0)
 		close(restoring.snapshot_fd);

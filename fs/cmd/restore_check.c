@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Preflight of restore: everything that can be known before the first byte. */
+/* Preflight of restore: is there a place for it, and room? */
 #include "fs/cmd/restore_check.h"
 
 #include <errno.h>
@@ -14,108 +14,6 @@
 #include "fs/cmd/human.h"
 #include "fs/cmd/usage.h"
 #include "fs/store/beneath.h"
-
-/* ---- The snapshot ---------------------------------------------------------------------------- */
-
-static int refuse_unsealed(struct session *session, struct snapshot *snapshot)
-{
-	const char *name = snapshot_name(snapshot);
-
-	fail(session->invocation, EXIT_NOT_SEALED,
-	     "%s is not sealed (%s): what is missing in it "
-	     "cannot be known",
-	     name, snapshot_state_name(snapshot_state(snapshot)));
-	if (config_bool(session->access.config, session->access.volume_name, "require_sealed"))
-		advise(session->invocation,
-		       "require_sealed is set; seal it with 'snapcrypt snapshot seal %s %s'",
-		       session->access.backing, name);
-	else
-		advise(session->invocation,
-		       "seal it with 'snapcrypt snapshot seal %s %s', or restore what is there "
-		       "with --unsealed",
-		       session->access.backing, name);
-	return EXIT_NOT_SEALED;
-}
-
-static int refuse_foreign(struct session *session, struct snapshot *snapshot)
-{
-	fail(session->invocation, EXIT_ORIGIN,
-	     "%s is foreign: its identity is not valid here, or of a writer that is not trusted",
-	     snapshot_name(snapshot));
-	advise(session->invocation,
-	       "-v says which; accept a writer with 'trusted_writers' in the configuration");
-	return EXIT_ORIGIN;
-}
-
-static int refuse_plaintext(struct session *session, const struct snapshot *snapshot)
-{
-	fail(session->invocation, EXIT_POLICY, "%s is not encrypted, and encryption is required",
-	     snapshot_name(snapshot));
-	advise(session->invocation, "leave out --require-encryption, or change "
-				    "require_encryption in the configuration");
-	return EXIT_POLICY;
-}
-
-/* Streams and the root snapshot never end; a plaintext snapshot has nothing to be checked against. */
-static bool can_be_sealed(const struct snapshot *snapshot)
-{
-	return snapshot_kind(snapshot) == SNAPSHOT_PLAIN_DIRECTORY &&
-	       snapshot_is_encrypted(snapshot);
-}
-
-int restore_check_snapshot(struct session *session, struct snapshot *snapshot)
-{
-	const struct config *config = session->access.config;
-	const char *volume = session->access.volume_name;
-	const bool is_sealed = store_snapshot_is_sealed(session->store, snapshot_id(snapshot));
-	const bool requires_sealed = config_bool(config, volume, "require_sealed");
-	const bool is_allowed = option_is_set(session->invocation, "unsealed") ||
-				!can_be_sealed(snapshot);
-
-	if (snapshot_state(snapshot) == SNAPSHOT_FOREIGN)
-		return refuse_foreign(session, snapshot);
-	if (!snapshot_is_encrypted(snapshot) &&
-	    (config_bool(config, volume, "require_encryption") ||
-	     option_is_set(session->invocation, "require-encryption")))
-		return refuse_plaintext(session, snapshot);
-	if (!is_sealed && (requires_sealed || !is_allowed))
-		return refuse_unsealed(session, snapshot);
-	if (!snapshot_is_trusted(snapshot))
-		notice(session->invocation,
-		       "%s: origin not verified; 'snapcrypt snapshot show' prints its writer, "
-		       "trusted_writers accepts it",
-		       snapshot_name(snapshot));
-	return 0;
-}
-
-/* ---- Keys ------------------------------------------------------------------------------------ */
-
-int restore_check_keys(struct session *session, struct snapshot *snapshot)
-{
-	struct dek_ring *ring = store_deks(session->store);
-	struct uuid *deks = NULL;
-	struct dek *dek = NULL;
-	struct kms_error key_error = { 0 };
-	size_t count = 0;
-	int r = 0;
-
-	if (!snapshot_is_encrypted(snapshot) || ring == NULL)
-		return 0;
-	r = snapshot_deks(snapshot, &deks, &count);
-	if (r < 0)
-		return fail(session->invocation, EXIT_STORAGE, "key records: %s", strerror(-r));
-	/* Ask for all of them before waiting for the first. */
-	for (size_t i = 0; i < count; i++)
-		if (dek_ring_try(ring, &deks[i], &dek) == 0)
-			dek_put(dek);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		r = dek_ring_get(ring, &deks[i], &dek, &key_error);
-		if (r == 0)
-			dek_put(dek);
-	}
-	free(deks);
-	return r < 0 ? fail_key(session->invocation, r, &key_error) : 0;
-}
 
 /* ---- The target ------------------------------------------------------------------------------ */
 

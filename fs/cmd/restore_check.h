@@ -6,6 +6,7 @@
 #include "fs/cmd/session.h"
 #include "fs/restore/marker.h"
 #include "fs/restore/restore.h"
+#include "fs/store/sealed_view.h"
 #include "fs/store/snapshot.h"
 
 /*
@@ -23,11 +24,14 @@ struct restore_target {
 
 /* Each returns 0 or an exit code, reported with fail(). */
 
-/* May this snapshot be restored: sealed, of a trusted origin, encrypted where that is required? */
-MUST_CHECK int restore_check_snapshot(struct session *session, struct snapshot *snapshot);
-
-/* Unwrap every data key that it needs, all at once. */
-MUST_CHECK int restore_check_keys(struct session *session, struct snapshot *snapshot);
+/*
+ * May this snapshot be restored: sealed, of a trusted origin, encrypted where that is required, its keys usable?  All of its
+ * data keys are unwrapped at once.
+ *
+ *   ret_view   its manifest; NULL: it is not sealed.  sealed_view_put()
+ */
+MUST_CHECK int restore_check_snapshot(struct session *session, struct snapshot *snapshot,
+				      struct sealed_view **ret_view);
 
 /* Is the target empty, or what an interrupted restore left, or --force given? */
 MUST_CHECK int restore_check_target(struct session *session, struct snapshot *snapshot,

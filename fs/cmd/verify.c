@@ -18,9 +18,6 @@
 #include "fs/cmd/usage.h"
 #include "fs/cmd/verified.h"
 #include "fs/control/changes.h"
-#include "meta/encoding.h"
-
-#define ROOT_SIZE 32
 
 const struct option_spec options_verify[] = {
 	{ "structure", 0, NULL, "only what needs no key" },
@@ -34,7 +31,7 @@ const struct option_spec options_verify[] = {
 struct verify_run {
 	struct session session;
 	struct verify_options options;
-	uint8_t root[ROOT_SIZE];
+	uint8_t root[SEAL_ROOT_SIZE];
 	struct findings findings;
 	struct progress *progress;
 	struct verified *verified;
@@ -124,7 +121,7 @@ static int take_root(struct verify_run *run)
 		return 0;
 	if (invocation->operand_count != 2)
 		return fail(invocation, EXIT_USAGE, "--expect-root is for one snapshot");
-	if (base64url_decode(bytes_from_text(text), run->root, sizeof(run->root)) != ROOT_SIZE)
+	if (seal_root_parse(text, run->root) < 0)
 		return fail(invocation, EXIT_USAGE,
 			    "--expect-root %s: not a root as 'snapshot seal' prints it", text);
 	run->options.expected_root = run->root;
@@ -174,11 +171,14 @@ static void add_snapshot(struct verify_run *run, struct snapshot *snapshot,
 {
 	struct json_object *object = document_new_object();
 	const bool is_foreign = snapshot_state(snapshot) == SNAPSHOT_FOREIGN;
+	char root[SEAL_ROOT_TEXT_SIZE];
 
 	document_add_path(object, "name", snapshot_name(snapshot));
 	document_add_uuid(object, "id", is_foreign ? NULL : snapshot_id(snapshot));
 	document_add_text(object, "state", snapshot_state_name(snapshot_state(snapshot)));
-	document_add_null(object, "root");
+	if (counts->has_root)
+		seal_root_format(counts->root, root);
+	document_add_text(object, "root", counts->has_root ? root : NULL);
 	document_add_number(object, "files", counts->files);
 	document_add_number(object, "bytes", counts->bytes);
 	document_add_number(object, "skipped_files", counts->skipped);

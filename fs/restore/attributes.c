@@ -23,18 +23,38 @@ void attributes_free(struct attributes *attributes)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+/* Where they come from: an object below, or (VIEW) a manifest. */
+struct source {
+	const struct xattr_target *target;
+	struct sealed_view *view;
+	const struct manifest_object *object;
+};
+
+static ssize_t list(const struct source *source, char *names, size_t size)
+{
+	return source->view != NULL ? sealed_xattr_list(source->view, source->object, names, size)
+				    : xattr_list(source->target, names, size);
+}
+
+static ssize_t get(const struct source *source, const char *name, uint8_t *value, size_t size)
+{
+	return source->view != NULL
+		       ? sealed_xattr_get(source->view, source->object, name, value, size)
+		       : xattr_get(source->target, name, value, size);
+}
+
 /* Most objects have none: one call with a buffer on the stack tells. */
-static int read_names(const struct xattr_target *target, struct attributes *attributes)
+static int read_names(const struct source *source, struct attributes *attributes)
 {
 	char small[LIST_SIZE];
-	ssize_t size = xattr_list(target, small, sizeof(small));
+	ssize_t size = list(source, small, sizeof(small));
 
 	if (size == 0 || size == -EOPNOTSUPP)
 		return 0;
 	if (size < 0 && size != -ERANGE)
 		return (int)size;
 	if (size < 0) {
-		size = xattr_list(target, NULL, 0);
+		size = list(source, NULL, 0);
 		if (size < 0)
 			return (int)size;
 	}
@@ -44,7 +64,7 @@ static int read_names(const struct xattr_target *target, struct attributes *attr
 	if ((size_t)size <= sizeof(small)) {
 		memcpy(attributes->names, small, (size_t)size);
 	} else {
-		size = xattr_list(target, attributes->names, (size_t)size);
+		size = list(source, attributes->names, (size_t)size);
 		if (size < 0)
 			return (int)size;
 	}
@@ -71,11 +91,11 @@ static int add_value(struct attributes *attributes, const uint8_t *value, size_t
 }
 
 /* NAME moves to the end of those that have been read; one that does not verify is left out. */
-static int read_value(const struct xattr_target *target, const char *name, uint8_t *buffer,
+static int read_value(const struct source *source, const char *name, uint8_t *buffer,
 		      struct attributes *attributes, size_t *kept)
 {
 	const size_t size = strlen(name) + 1;
-	const ssize_t value_size = xattr_get(target, name, buffer, VALUE_SIZE);
+	const ssize_t value_size = get(source, name, buffer, VALUE_SIZE);
 	int r = 0;
 
 	if (value_size == -EBADMSG) {
@@ -93,7 +113,7 @@ static int read_value(const struct xattr_target *target, const char *name, uint8
 	return r;
 }
 
-static int read_values(const struct xattr_target *target, struct attributes *attributes)
+static int read_values(const struct source *source, struct attributes *attributes)
 {
 	uint8_t *buffer = malloc(VALUE_SIZE);
 	size_t names = 0;
@@ -108,7 +128,7 @@ static int read_values(const struct xattr_target *target, struct attributes *att
 	for (size_t at = 0; r == 0 && at < attributes->names_size;) {
 		const size_t size = strlen(attributes->names + at) + 1;
 
-		r = read_value(target, attributes->names + at, buffer, attributes, &kept);
+		r = read_value(source, attributes->names + at, buffer, attributes, &kept);
 		at += size;
 	}
 	attributes->names_size = kept;
@@ -116,19 +136,32 @@ static int read_values(const struct xattr_target *target, struct attributes *att
 	return r;
 }
 
-int attributes_read(const struct xattr_target *target, struct attributes *ret_attributes)
+static int read_all(const struct source *source, struct attributes *ret_attributes)
 {
 	struct attributes attributes = { .stat = ret_attributes->stat };
-	int r = read_names(target, &attributes);
+	int r = read_names(source, &attributes);
 
 	if (r == 0 && attributes.names_size > 0)
-		r = read_values(target, &attributes);
+		r = read_values(source, &attributes);
 	if (r < 0) {
 		attributes_free(&attributes);
 		return r;
 	}
 	*ret_attributes = attributes;
 	return 0;
+}
+
+int attributes_read(const struct xattr_target *target, struct attributes *ret_attributes)
+{
+	return read_all(&(struct source){ .target = target }, ret_attributes);
+}
+
+int attributes_read_sealed(struct sealed_view *view, const struct manifest_object *object,
+			   struct attributes *ret_attributes)
+{
+	if (object->attribute_count == 0)
+		return 0;
+	return read_all(&(struct source){ .view = view, .object = object }, ret_attributes);
 }
 
 /* ---- Setting --------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "fs/store/sealed_view.h"
 #include "fs/store/xattr.h"
 #include "meta/macros.h"
 
@@ -32,6 +33,10 @@ void attributes_free(struct attributes *attributes);
 /* Fill all but `stat`. */
 MUST_CHECK int attributes_read(const struct xattr_target *target,
 			       struct attributes *ret_attributes);
+/* The same from a manifest. */
+MUST_CHECK int attributes_read_sealed(struct sealed_view *view,
+				      const struct manifest_object *object,
+				      struct attributes *ret_attributes);
 
 /*
  * What to set them on.

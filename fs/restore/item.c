@@ -8,7 +8,6 @@
 
 #include "fs/restore/restore_internal.h"
 #include "fs/store/entry.h"
-#include "meta/format/sealed_value.h"
 
 #define FAILED 1 /* reported; the restore goes on */
 
@@ -132,33 +131,43 @@ static int keep_file(struct copying *copying, struct file *file)
 static int open_failed(const struct copying *copying, int error)
 {
 	const struct walk_directory *directory = copying->item->directory;
-	const struct finding finding = {
+	struct restore *restore = copying->restore;
+	struct restore_fault fault = {
 		.class = FINDING_UNTERMINATED,
-		.path = copying->path,
-		.block = FINDING_NO_BLOCK,
 		.text = "its writer did not finish it",
+		.is_left_out = true,
 	};
-	const struct restore_observer *observer = copying->restore->options->observer;
 	bool is_terminated = true;
 	struct stat stat;
 
+	if (error == -EBADMSG && restore->options->view != NULL) {
+		fault.class = FINDING_TAMPERED;
+		fault.text = "it is not the file, or not the version, that was sealed";
+		return restore_found(restore, copying->path, &fault);
+	}
 	if (error == -EBADMSG && snapshot_is_encrypted(directory->place.snapshot) &&
 	    fstatat(directory->place.fd, copying->item->backing, &stat, AT_SYMLINK_NOFOLLOW) == 0)
 		(void)layout_plain_size(store_layout(directory->place.store),
 					(uint64_t)stat.st_size, &is_terminated);
-	if (is_terminated)
-		return restore_failed(copying->restore, copying->path, error);
-	atomic_fetch_add(&copying->restore->counts->failures, 1);
-	atomic_fetch_add(&copying->restore->counts->findings, 1);
-	observer->failed(observer->arg, copying->path, &finding, 0);
-	return FAILED;
+	return is_terminated ? restore_failed(restore, copying->path, error)
+			     : restore_found(restore, copying->path, &fault);
+}
+
+static int open_source(const struct copying *copying, struct file **ret_file)
+{
+	const struct file_open_options options = { .access = FILE_READ };
+	const struct walk_item *item = copying->item;
+	struct sealed_view *view = copying->restore->options->view;
+
+	return view == NULL ? file_open(&item->directory->place, item->backing, &options, ret_file)
+			    : sealed_file_open(view, &item->directory->place, item->backing,
+					       &item->sealed, ret_file);
 }
 
 static int restore_file(struct copying *copying)
 {
 	const struct walk_item *item = copying->item;
 	const struct restore_observer *observer = copying->restore->options->observer;
-	const struct file_open_options options = { .access = FILE_READ };
 	const bool is_there = target_is_finished(copying->restore, copying->dir_fd, item);
 	struct file *file = NULL;
 	int r = 0;
@@ -168,7 +177,7 @@ static int restore_file(struct copying *copying)
 		observer->done(observer->arg, 1, (uint64_t)item->stat.st_size, true);
 		return 0;
 	}
-	r = file_open(&item->directory->place, item->backing, &options, &file);
+	r = open_source(copying, &file);
 	if (r < 0)
 		return open_failed(copying, r);
 	if (is_there && keep_file(copying, file) == 0) {
@@ -190,8 +199,12 @@ static int restore_file(struct copying *copying)
 static int make_symlink(const struct copying *copying)
 {
 	const struct walk_item *item = copying->item;
-	char target[SYMLINK_TARGET_MAX + 1];
-	int r = entry_readlink(&item->directory->place, item->backing, target, sizeof(target));
+	struct sealed_view *view = copying->restore->options->view;
+	char target[MANIFEST_TARGET_MAX + 1];
+	int r = view != NULL
+			? manifest_read_target(sealed_view_manifest(view), &item->sealed, target)
+			: entry_readlink(&item->directory->place, item->backing, target,
+					 sizeof(target));
 
 	/* A data key without a record never made anything here. */
 	if (r < 0)
@@ -235,16 +248,25 @@ static int restore_other(struct copying *copying)
 static int restore_object(struct restore *restore, const struct walk_item *item, int dir_fd,
 			  const char *path)
 {
-	const struct xattr_target target = { &item->directory->place, item->backing,
-					     item->stat.st_mode };
+	const struct restore_source source = {
+		.place = &item->directory->place,
+		.backing = item->backing,
+		.stat = &item->stat,
+		.index = item->index,
+		.sealed = &item->sealed,
+	};
 	struct copying copying = {
 		.restore = restore,
 		.item = item,
 		.path = path,
 		.dir_fd = dir_fd,
 	};
-	int r = restore_attributes(restore, path, &target, &item->stat, &copying.attributes);
+	int r = restore_compare(restore, path, &source);
 
+	if (r > 0)
+		return r;
+	if (r == 0)
+		r = restore_attributes(restore, path, &source, &copying.attributes);
 	if (r < 0)
 		return restore_failed(restore, path, r);
 	r = S_ISREG(item->stat.st_mode) ? restore_file(&copying) : restore_other(&copying);

@@ -3,11 +3,13 @@
 #include "fs/restore/restore.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fs/restore/restore_internal.h"
+#include "fs/store/sealed_compare.h"
 
 #define FAILED 1
 
@@ -51,24 +53,69 @@ int restore_failed(struct restore *restore, const char *path, int error)
 	return restore_failed_block(restore, path, error, FINDING_NO_BLOCK);
 }
 
-int restore_attributes(struct restore *restore, const char *path, const struct xattr_target *target,
-		       const struct stat *stat, struct attributes *ret_attributes)
+int restore_found(struct restore *restore, const char *path, const struct restore_fault *fault)
 {
 	const struct restore_observer *observer = restore->options->observer;
 	const struct finding finding = {
-		.class = FINDING_TAMPERED,
+		.class = fault->class,
 		.path = path,
 		.block = FINDING_NO_BLOCK,
+		.text = fault->text,
+	};
+
+	atomic_fetch_add(&restore->counts->findings, 1);
+	if (fault->is_left_out)
+		atomic_fetch_add(&restore->counts->failures, 1);
+	observer->failed(observer->arg, path, &finding, 0);
+	return FAILED;
+}
+
+int restore_compare(struct restore *restore, const char *path, const struct restore_source *source)
+{
+	const struct sealed_item item = {
+		.view = restore->options->view,
+		.parent = source->place,
+		.backing = source->backing,
+		.index = source->index,
+		.object = source->sealed,
+	};
+	struct sealed_difference difference;
+	int r = 0;
+
+	if (item.view == NULL)
+		return 0;
+	r = sealed_compare(&item, &difference);
+	if (r <= 0)
+		return r;
+
+	const struct restore_fault fault = {
+		.class = difference.class,
+		.text = difference.text,
+		.is_left_out = difference.class != FINDING_METADATA,
+	};
+
+	(void)restore_found(restore, path, &fault);
+	return fault.is_left_out ? FAILED : 0;
+}
+
+int restore_attributes(struct restore *restore, const char *path,
+		       const struct restore_source *source, struct attributes *ret_attributes)
+{
+	const struct xattr_target target = { source->place, source->backing,
+					     source->stat->st_mode };
+	static const struct restore_fault fault = {
+		.class = FINDING_TAMPERED,
 		.text = "an extended attribute is not authentic; restored without it",
 	};
 	int r = 0;
 
-	ret_attributes->stat = *stat;
-	r = attributes_read(target, ret_attributes);
-	if (r == 0 && ret_attributes->unauthentic > 0) {
-		atomic_fetch_add(&restore->counts->findings, 1);
-		observer->failed(observer->arg, path, &finding, 0);
-	}
+	ret_attributes->stat = *source->stat;
+	if (restore->options->view != NULL)
+		return attributes_read_sealed(restore->options->view, source->sealed,
+					      ret_attributes);
+	r = attributes_read(&target, ret_attributes);
+	if (r == 0 && ret_attributes->unauthentic > 0)
+		(void)restore_found(restore, path, &fault);
 	return r;
 }
 
@@ -113,11 +160,18 @@ static enum filter_answer ask_filter(const struct restore_options *options,
 
 static int take_directory(struct restore *restore, struct walk_directory *directory, bool is_wanted)
 {
-	const struct xattr_target target = { &directory->place, "", directory->stat.st_mode };
+	const struct restore_source source = {
+		.place = &directory->place,
+		.backing = "",
+		.stat = &directory->stat,
+		.index = directory->index,
+		.sealed = &directory->sealed,
+	};
 	struct target_directory *own = directory->data;
-	int r = restore_attributes(restore, directory->path, &target, &directory->stat,
-				   &own->attributes);
+	int r = restore_compare(restore, directory->path, &source);
 
+	if (r == 0)
+		r = restore_attributes(restore, directory->path, &source, &own->attributes);
 	if (r == 0 && is_wanted) {
 		r = target_directory_fd(restore, directory);
 		r = r < 0 ? r : 0;
@@ -144,7 +198,7 @@ static int enter(void *arg, struct walk_directory *directory)
 		return 0;
 	directory_free(target);
 	directory->data = NULL;
-	return restore_failed(restore, directory->path, r);
+	return r > 0 ? r : restore_failed(restore, directory->path, r);
 }
 
 static void leave(void *arg, struct walk_directory *directory)
@@ -176,30 +230,52 @@ static int visit(void *arg, const struct walk_item *item)
 	return restore_item(arg, item);
 }
 
+/* Of a sealed snapshot it is known what should be there. */
 static int failed(void *arg, struct walk_directory *directory, const char *name, int error)
 {
-	char path[WALK_PATH_SIZE];
-	const int r = restore_failed(
-		arg, name == NULL ? directory->path : walk_path(directory, name, path), error);
+	struct restore *restore = arg;
+	const bool is_gone = error == -ENOENT;
+	const struct restore_fault fault = {
+		.class = is_gone ? FINDING_MISSING : FINDING_TAMPERED,
+		.text = is_gone ? "it is gone, and all that was below it"
+				: "something of another type is there",
+		.is_left_out = true,
+	};
+	char buffer[WALK_PATH_SIZE];
+	const char *path = name == NULL ? directory->path : walk_path(directory, name, buffer);
+	int r = 0;
 
+	if (restore->options->view != NULL &&
+	    (is_gone || error == -ENOTDIR || error == -ELOOP || error == -EXDEV))
+		r = restore_found(restore, path, &fault);
+	else
+		r = restore_failed(restore, path, error);
 	return r < 0 ? r : 0;
 }
 
 static int hidden(void *arg, struct walk_directory *directory, unsigned count)
 {
 	struct restore *restore = arg;
-	const struct restore_observer *observer = restore->options->observer;
-	const struct finding finding = {
+	static const struct restore_fault fault = {
 		.class = FINDING_TAMPERED,
-		.path = directory->path,
-		.block = FINDING_NO_BLOCK,
 		.text = "it has names that do not decrypt; what they name is left out",
 	};
 
 	atomic_fetch_add(&restore->counts->hidden, count);
-	atomic_fetch_add(&restore->counts->findings, 1);
-	observer->failed(observer->arg, directory->path, &finding, 0);
+	(void)restore_found(restore, directory->path, &fault);
 	return 0;
+}
+
+static int walk(const struct restore_options *options, const struct walk_visitor *visitor)
+{
+	const struct walk_options walk_options = {
+		.snapshot = options->snapshot,
+		.fd = options->snapshot_fd,
+		.view = options->view,
+		.threads = options->threads,
+	};
+
+	return walk_snapshot(&walk_options, visitor);
 }
 
 int restore_run(const struct restore_options *options, struct restore_counts *counts)
@@ -220,8 +296,7 @@ int restore_run(const struct restore_options *options, struct restore_counts *co
 	int r = links_create(&restore.links);
 
 	if (r == 0)
-		r = walk_snapshot(options->snapshot, options->snapshot_fd, options->threads,
-				  &visitor);
+		r = walk(options, &visitor);
 	links_free(restore.links);
 	return r;
 }
@@ -270,11 +345,14 @@ static int is_first(struct restore *restore, const struct walk_item *item, bool 
 	return r;
 }
 
-static void count_file(struct restore_counts *counts, const struct stat *stat)
+static void count_file(struct restore_counts *counts, const struct walk_item *item)
 {
-	const uint64_t size = (uint64_t)stat->st_size;
-	const uint64_t stored = (uint64_t)stat->st_blocks * 512;
+	const uint64_t size = (uint64_t)item->stat.st_size;
+	struct stat below;
+	uint64_t stored = 0;
 
+	if (fstatat(item->directory->place.fd, item->backing, &below, AT_SYMLINK_NOFOLLOW) == 0)
+		stored = (uint64_t)below.st_blocks * 512;
 	atomic_fetch_add(&counts->files, 1);
 	atomic_fetch_add(&counts->bytes, size);
 	/* A sparse file takes what it takes below, or less. */
@@ -299,7 +377,7 @@ static int count_visit(void *arg, const struct walk_item *item)
 	if (!counts_space)
 		atomic_fetch_add(&counts->links, 1);
 	else if (S_ISREG(item->stat.st_mode))
-		count_file(counts, &item->stat);
+		count_file(counts, item);
 	else
 		atomic_fetch_add(S_ISLNK(item->stat.st_mode) ? &counts->symlinks : &counts->special,
 				 1);
@@ -338,8 +416,7 @@ int restore_count(const struct restore_options *options, struct restore_counts *
 	int r = links_create(&restore.links);
 
 	if (r == 0)
-		r = walk_snapshot(options->snapshot, options->snapshot_fd, options->threads,
-				  &visitor);
+		r = walk(options, &visitor);
 	links_free(restore.links);
 	return r;
 }

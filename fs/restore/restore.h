@@ -15,6 +15,7 @@
 
 #include "fs/restore/filter.h"
 #include "fs/store/finding.h"
+#include "fs/store/sealed_view.h"
 #include "fs/store/snapshot.h"
 #include "meta/macros.h"
 
@@ -48,6 +49,7 @@ struct restore_observer {
 
 /*
  *   snapshot_fd    its directory
+ *   view           of a sealed snapshot: it is restored as its manifest says.  NULL: as it is below
  *   target_fd      of the directory that it becomes
  *   started        resuming: files of the target that were last changed before may be whole; else zero
  *   replaces       what is in the target and not a directory is replaced
@@ -56,6 +58,7 @@ struct restore_observer {
 struct restore_options {
 	struct snapshot *snapshot;
 	int snapshot_fd;
+	struct sealed_view *view;
 	int target_fd;
 	const struct filter *filter;
 	struct timespec started;

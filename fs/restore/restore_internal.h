@@ -70,9 +70,33 @@ MUST_CHECK int restore_item(struct restore *restore, const struct walk_item *ite
 int restore_failed(struct restore *restore, const char *path, int error);
 int restore_failed_block(struct restore *restore, const char *path, int error, uint64_t block);
 
-/* Attributes of an object of the snapshot, as they are to be restored. */
+/* Report what is wrong with an object; IS_LEFT_OUT: it is not restored.  Returns 1. */
+struct restore_fault {
+	enum finding_class class;
+	const char *text;
+	bool is_left_out;
+};
+int restore_found(struct restore *restore, const char *path, const struct restore_fault *fault);
+
+/* An object of the snapshot: where it is below, and in the manifest. */
+struct restore_source {
+	const struct place *place;
+	const char *backing;
+	const struct stat *stat;
+	uint64_t index;
+	const struct manifest_object *sealed;
+};
+
+/*
+ * What is below against the manifest: 0, also where only what is said about it differs, which is reported; 1: reported, not
+ * to be restored; or an error.
+ */
+MUST_CHECK int restore_compare(struct restore *restore, const char *path,
+			       const struct restore_source *source);
+
+/* Attributes of an object, as they are to be restored. */
 MUST_CHECK int restore_attributes(struct restore *restore, const char *path,
-				  const struct xattr_target *target, const struct stat *stat,
+				  const struct restore_source *source,
 				  struct attributes *ret_attributes);
 
 #endif

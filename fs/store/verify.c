@@ -84,11 +84,29 @@ static void mark_path(const struct walk_directory *directory, char path[static W
 	walk_path(directory, "", path);
 }
 
+/* Of a sealed snapshot the manifest says all that has to be there. */
+static int look_at_directory(struct verifying *verifying, const struct walk_directory *directory)
+{
+	const struct xattr_target target = { &directory->place, "", directory->stat.st_mode };
+	const struct sealed_item item = {
+		.view = verifying->view,
+		.parent = &directory->place,
+		.backing = "",
+		.index = directory->index,
+		.object = &directory->sealed,
+	};
+	int r;
+
+	if (!verifying->view)
+		return verify_attributes(verifying, &target, directory->path);
+	r = verify_against_manifest(verifying, &item, directory->path);
+	return r < 0 ? r : verify_added(verifying, directory);
+}
+
 static int enter(void *arg, struct walk_directory *directory)
 {
 	struct verifying *verifying = arg;
 	const struct verify_observer *observer = verifying->options->observer;
-	const struct xattr_target target = { &directory->place, "", directory->stat.st_mode };
 	struct directory_note *note = calloc(1, sizeof(*note));
 	char path[WALK_PATH_SIZE];
 	int r;
@@ -100,7 +118,7 @@ static int enter(void *arg, struct walk_directory *directory)
 			 observer->is_done(observer->arg, snapshot_id(verifying->snapshot), path);
 	directory->data = note;
 	current = note;
-	r = verify_attributes(verifying, &target, directory->path);
+	r = look_at_directory(verifying, directory);
 	current = NULL;
 	if (r < 0)
 		free(note);
@@ -126,13 +144,25 @@ static int look_at(struct verifying *verifying, const struct walk_item *item, co
 	const struct directory_note *note = item->directory->data;
 	const struct xattr_target target = { &item->directory->place, item->backing,
 					     item->stat.st_mode };
-	int r = 0;
+	const struct sealed_item sealed = {
+		.view = verifying->view,
+		.parent = &item->directory->place,
+		.backing = item->backing,
+		.index = item->index,
+		.object = &item->sealed,
+	};
+	int r = verifying->view ? verify_against_manifest(verifying, &sealed, path) : 0;
 
+	if (r != 0)
+		return r < 0 ? r : 0;
 	if (S_ISREG(item->stat.st_mode))
 		r = verify_file(verifying, item, path, note->was_done);
-	else if (S_ISLNK(item->stat.st_mode))
+	else if (S_ISLNK(item->stat.st_mode) && !verifying->view)
 		r = verify_symlink(verifying, item, path);
-	return r < 0 ? r : verify_attributes(verifying, &target, path);
+	if (r < 0)
+		return r;
+	return verifying->view ? verify_index(verifying, &target, path)
+			       : verify_attributes(verifying, &target, path);
 }
 
 static int visit(void *arg, const struct walk_item *item)
@@ -152,14 +182,22 @@ static int visit(void *arg, const struct walk_item *item)
 
 static int failed(void *arg, struct walk_directory *directory, const char *name, int error)
 {
-	char path[WALK_PATH_SIZE];
+	const struct verifying *verifying = arg;
+	char buffer[WALK_PATH_SIZE];
+	const char *path = name ? walk_path(directory, name, buffer) : directory->path;
 
 	if (verify_is_fatal(error))
 		return error;
-	/* A link, or another filesystem, where a directory was listed. */
-	verify_report(arg, FINDING_TAMPERED,
-		      name ? walk_path(directory, name, path) : directory->path, FINDING_NO_BLOCK,
-		      "cannot be looked at: %s", strerror(-error));
+	if (verifying->view && error == -ENOENT)
+		verify_report(verifying, FINDING_MISSING, path, FINDING_NO_BLOCK,
+			      "it is gone, and all that was below it");
+	else if (verifying->view && (error == -ENOTDIR || error == -ELOOP || error == -EXDEV))
+		verify_report(verifying, FINDING_TAMPERED, path, FINDING_NO_BLOCK,
+			      "something of another type is there");
+	else
+		/* A link, or another filesystem, where a directory was listed. */
+		verify_report(verifying, FINDING_TAMPERED, path, FINDING_NO_BLOCK,
+			      "cannot be looked at: %s", strerror(-error));
 	return 0;
 }
 
@@ -181,7 +219,14 @@ static int walk(struct verifying *verifying, int fd)
 		.arg = verifying,
 	};
 
-	return walk_snapshot(verifying->snapshot, fd, verifying->options->threads, &visitor);
+	const struct walk_options options = {
+		.snapshot = verifying->snapshot,
+		.fd = fd,
+		.view = verifying->view,
+		.threads = verifying->options->threads,
+	};
+
+	return walk_snapshot(&options, &visitor);
 }
 
 int verify_snapshot(const struct verify_options *options, struct snapshot *snapshot, int fd,
@@ -193,6 +238,7 @@ int verify_snapshot(const struct verify_options *options, struct snapshot *snaps
 		.counts = counts,
 		.name = snapshot_name(snapshot),
 	};
+	int r;
 
 	switch (snapshot_state(snapshot)) {
 	case SNAPSHOT_FOREIGN:
@@ -208,5 +254,10 @@ int verify_snapshot(const struct verify_options *options, struct snapshot *snaps
 	}
 	if (options->is_structure_only)
 		return verify_structure(&verifying, fd);
-	return walk(&verifying, fd);
+	r = verify_seal(&verifying);
+	/* Without its manifest, what is there is still looked at. */
+	if (r >= 0)
+		r = walk(&verifying, fd);
+	sealed_view_put(verifying.view);
+	return r;
 }

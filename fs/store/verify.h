@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "fs/store/finding.h"
+#include "fs/store/seal.h"
 #include "fs/store/snapshot.h"
 #include "fs/store/store.h"
 #include "meta/macros.h"
@@ -42,6 +43,8 @@ struct verify_counts {
 	atomic_uint_fast64_t files;
 	atomic_uint_fast64_t bytes;
 	atomic_uint_fast64_t skipped;
+	bool has_root; /* it is sealed */
+	uint8_t root[SEAL_ROOT_SIZE];
 };
 
 /*
@@ -49,6 +52,9 @@ struct verify_counts {
  * reported.
  */
 MUST_CHECK int verify_volume(const struct verify_options *options);
+
+/* Is anybody trusted here for the settings of this volume?  Only then a record of somebody else is more than unknown. */
+bool verify_knows_writer(struct store *store);
 
 /* One snapshot, whose directory is open at FD. */
 MUST_CHECK int verify_snapshot(const struct verify_options *options, struct snapshot *snapshot,

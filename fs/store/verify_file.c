@@ -153,6 +153,11 @@ static int report_unopened(struct verifying *verifying, const struct walk_item *
 
 	if (verify_is_fatal(error))
 		return error;
+	if (verifying->view && error == -EBADMSG) {
+		verify_report(verifying, FINDING_TAMPERED, path, FINDING_NO_BLOCK,
+			      "it is not the file, or not the version, that was sealed");
+		return 0;
+	}
 	if (snapshot_is_encrypted(verifying->snapshot) &&
 	    fstatat(item->directory->place.fd, item->backing, &stat, AT_SYMLINK_NOFOLLOW) == 0)
 		(void)layout_plain_size(store_layout(verifying->options->store),
@@ -207,7 +212,10 @@ int verify_file(struct verifying *verifying, const struct walk_item *item, const
 	if (!reading.chunk)
 		return -ENOMEM;
 	was_done = was_done || is_large_and_done(verifying, path, size);
-	r = file_open(&item->directory->place, item->backing, &options, &reading.file);
+	r = verifying->view
+		    ? sealed_file_open(verifying->view, &item->directory->place, item->backing,
+				       &item->sealed, &reading.file)
+		    : file_open(&item->directory->place, item->backing, &options, &reading.file);
 	/* Removed meanwhile. */
 	if (r == -ENOENT)
 		return 0;

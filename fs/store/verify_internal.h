@@ -3,13 +3,16 @@
 #ifndef SNAPCRYPT_FS_STORE_VERIFY_INTERNAL_H
 #define SNAPCRYPT_FS_STORE_VERIFY_INTERNAL_H
 
+#include "fs/store/sealed_compare.h"
 #include "fs/store/verify.h"
 #include "fs/store/walk.h"
 #include "fs/store/xattr.h"
 
+/* VIEW: its manifest where it is sealed, else NULL. */
 struct verifying {
 	const struct verify_options *options;
 	struct snapshot *snapshot;
+	struct sealed_view *view;
 	struct verify_counts *counts;
 	const char *name;
 };
@@ -35,8 +38,26 @@ MUST_CHECK int verify_file(struct verifying *verifying, const struct walk_item *
 /* Attributes, encrypted ones and the index. */
 MUST_CHECK int verify_attributes(struct verifying *verifying, const struct xattr_target *target,
 				 const char *path);
+/* The index attribute alone. */
+MUST_CHECK int verify_index(struct verifying *verifying, const struct xattr_target *target,
+			    const char *path);
 MUST_CHECK int verify_symlink(struct verifying *verifying, const struct walk_item *item,
 			      const char *path);
+
+/* ---- verify_sealed.c ------------------------------------------------------------------------- */
+
+/*
+ * The seal of the snapshot and its manifest: verifying->view is set where it is sealed.  1: what was sealed cannot be known,
+ * which is reported.
+ */
+MUST_CHECK int verify_seal(struct verifying *verifying);
+
+/* What is below against the manifest.  1: the object is not there, or another one is; reported. */
+MUST_CHECK int verify_against_manifest(struct verifying *verifying, const struct sealed_item *item,
+				       const char *path);
+
+/* What is below and not in the manifest. */
+MUST_CHECK int verify_added(struct verifying *verifying, const struct walk_directory *directory);
 
 /* ---- verify_structure.c ---------------------------------------------------------------------- */
 

@@ -64,8 +64,7 @@ static int check_encrypted(struct verifying *verifying, struct xattr_scan *scan,
 
 /* ---- The index ------------------------------------------------------------------------------- */
 
-static int check_index(struct verifying *verifying, const struct xattr_target *target,
-		       const char *path)
+int verify_index(struct verifying *verifying, const struct xattr_target *target, const char *path)
 {
 	char stored[UUID_TEXT_SIZE] = "";
 	char expected[UUID_TEXT_SIZE];
@@ -104,5 +103,5 @@ int verify_attributes(struct verifying *verifying, const struct xattr_target *ta
 			r = check_encrypted(verifying, &scan, stored, path);
 	}
 	xattr_scan_end(&scan);
-	return r < 0 ? r : check_index(verifying, target, path);
+	return r < 0 ? r : verify_index(verifying, target, path);
 }

@@ -13,18 +13,15 @@
 #include <string.h>
 
 #include "fs/store/key_list.h"
+#include "fs/store/seal.h"
 #include "fs/store/store_internal.h"
 #include "fs/store/verify.h"
-#include "kms/crypto/hash.h"
-#include "meta/records/seal_record.h"
 
 #define TEXT_SIZE 512
 
 struct sealed_note {
 	struct uuid snapshot;
 	char *name;
-	uint64_t sequence;
-	bool is_deleted;
 	bool is_there;
 };
 
@@ -34,8 +31,6 @@ struct volume_check {
 	bool knows_writer; /* somebody is trusted for this volume */
 	struct sealed_note *seals;
 	size_t seal_count;
-	bool has_previous; /* the record before was read */
-	uint8_t previous[SEAL_ROOT_SIZE];
 };
 
 __attribute__((format(printf, 4, 5))) static void report(const struct volume_check *check,
@@ -140,7 +135,7 @@ static int check_key(void *arg, const struct uuid *dek, const struct key_record 
 
 /* ---- The chain of seals ---------------------------------------------------------------------- */
 
-static int add_seal(struct volume_check *check, const struct seal_record *seal)
+static int add_seal(struct volume_check *check, const struct seal_entry *entry)
 {
 	struct sealed_note *grown = reallocarray(check->seals, check->seal_count + 1,
 						 sizeof(*grown));
@@ -149,9 +144,8 @@ static int add_seal(struct volume_check *check, const struct seal_record *seal)
 		return -ENOMEM;
 	check->seals = grown;
 	grown[check->seal_count] = (struct sealed_note){
-		.snapshot = seal->snapshot,
-		.name = strdup(seal->name),
-		.sequence = seal->sequence,
+		.snapshot = entry->snapshot,
+		.name = strdup(entry->name),
 	};
 	if (!grown[check->seal_count].name)
 		return -ENOMEM;
@@ -159,132 +153,24 @@ static int add_seal(struct volume_check *check, const struct seal_record *seal)
 	return 0;
 }
 
-static void check_link(const struct volume_check *check, const char *name, uint64_t sequence,
-		       bool has_previous, const uint8_t previous[static SEAL_ROOT_SIZE])
+static int check_entry(void *arg, const struct seal_entry *entry)
 {
-	if (has_previous != (sequence > 1))
-		report(check, FINDING_TAMPERED, name, "it does not say what it follows");
-	else if (has_previous && check->has_previous &&
-		 memcmp(previous, check->previous, SEAL_ROOT_SIZE) != 0)
-		report(check, FINDING_TAMPERED, name,
-		       "the record before it is not the one that it follows");
-}
-
-static int check_seal(struct volume_check *check, const char *name, uint64_t sequence,
-		      struct bytes line)
-{
-	struct seal_record seal;
-	int r = seal_record_decode(line, &seal);
-
-	if (r < 0)
-		return r;
-	if (seal.sequence != sequence || !uuid_equal(&seal.volume, &check->store->volume.volume)) {
-		r = -EBADMSG;
-	} else {
-		check_link(check, name, sequence, seal.has_previous, seal.previous);
-		r = add_seal(check, &seal);
-	}
-	seal_record_free(&seal);
-	return r;
-}
-
-static int check_tombstone(struct volume_check *check, const char *name, uint64_t sequence,
-			   struct bytes line, bool is_trusted)
-{
-	struct tombstone tombstone;
-	int r = tombstone_decode(line, &tombstone);
-
-	if (r < 0)
-		return r;
-	if (tombstone.sequence != sequence ||
-	    !uuid_equal(&tombstone.volume, &check->store->volume.volume))
-		r = -EBADMSG;
-	else
-		check_link(check, name, sequence, tombstone.has_previous, tombstone.previous);
-	for (size_t i = 0; r == 0 && is_trusted && i < check->seal_count; i++) {
-		if (check->seals[i].sequence == tombstone.seal &&
-		    uuid_equal(&check->seals[i].snapshot, &tombstone.snapshot))
-			check->seals[i].is_deleted = true;
-	}
-	tombstone_free(&tombstone);
-	return r;
-}
-
-static int check_record(struct volume_check *check, const char *name, uint64_t sequence)
-{
-	struct signed_record record;
-	enum record_type type = RECORD_SEAL;
-	struct uuid volume;
-	int r = signed_record_load(check->store->trust, check->store->control_fd, name, &record);
-
-	if (r < 0)
-		return r;
-	r = record_peek(record.record.line, &type, &volume);
-	if (r == 0 && type == RECORD_SEAL)
-		r = check_seal(check, name, sequence, record.record.line);
-	else if (r == 0 && type == RECORD_TOMBSTONE)
-		r = check_tombstone(check, name, sequence, record.record.line,
-				    trust_origin_is_trusted(record.origin));
-	else if (r == 0)
-		r = -EBADMSG;
-	if (r == 0 && !trust_origin_is_trusted(record.origin))
-		report_origin(check, name, &record.record);
-	if (r == 0)
-		r = sha256(bytes_from_text(record.data), check->previous);
-	check->has_previous = r == 0;
-	signed_record_free(&record);
-	return r;
-}
-
-static int check_sequence(struct volume_check *check, uint64_t sequence)
-{
+	struct volume_check *check = arg;
 	char name[CONTROL_NAME_SIZE];
-	int r;
 
-	snprintf(name, sizeof(name), "seals/%" PRIu64, sequence);
-	r = check_record(check, name, sequence);
-	if (r == 0)
+	snprintf(name, sizeof(name), "seals/%" PRIu64, entry->sequence);
+	if (entry->fault)
+		report(check, FINDING_TAMPERED, name, "%s", entry->fault);
+	if (entry->kind != SEAL_ENTRY_SEAL && entry->kind != SEAL_ENTRY_TOMBSTONE)
 		return 0;
-	check->has_previous = false;
-	if (r == -ENOENT)
-		report(check, FINDING_TAMPERED, name,
-		       "the record is gone: a seal or tombstone was removed");
-	else if (r == -EBADMSG)
-		report(check, FINDING_TAMPERED, name,
-		       "not a whole record, or its signature is not good");
-	else if (r == -ENOTSUP)
-		report(check, FINDING_TAMPERED, name, "of a newer format");
-	else
-		return r;
-	return 0;
+	if (!trust_origin_is_trusted(entry->origin))
+		report(check, FINDING_ORIGIN, name, "origin not verified: of another writer");
+	return entry->kind == SEAL_ENTRY_SEAL && !entry->is_deleted ? add_seal(check, entry) : 0;
 }
 
 static int check_chain(struct volume_check *check)
 {
-	uint64_t *numbers = NULL;
-	size_t count = 0;
-	uint64_t highest = 0;
-	struct volume_pin pin;
-	int r = control_numbers(check->store->control_fd, "seals", &numbers, &count);
-
-	if (r == 0 && count > 0)
-		highest = numbers[0];
-	free(numbers);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	/* This host has seen the chain reach so far. */
-	if (trust_volume_pin(check->store->trust, &check->store->volume.volume, &pin) == 0) {
-		if (pin.sequence > highest)
-			highest = pin.sequence;
-		volume_pin_free(&pin);
-	}
-	/* A number that somebody has made up must not keep this busy for ever. */
-	if (highest > count + SEAL_DEKS_MAX)
-		highest = count + SEAL_DEKS_MAX;
-	r = 0;
-	for (uint64_t i = 1; r == 0 && i <= highest; i++)
-		r = check_sequence(check, i);
-	return r;
+	return seal_each(check->store, check_entry, check);
 }
 
 /* ---- Sealed snapshots must be there ---------------------------------------------------------- */
@@ -318,7 +204,7 @@ static int check_sealed(struct volume_check *check)
 			.text = "the snapshot was sealed and is gone",
 		};
 
-		if (!seal->is_deleted && !seal->is_there)
+		if (!seal->is_there)
 			observer->found(observer->arg, &finding);
 	}
 	return r;
@@ -326,8 +212,7 @@ static int check_sealed(struct volume_check *check)
 
 /* ---- All of it ------------------------------------------------------------------------------- */
 
-/* Is anybody trusted here for the settings of this volume? */
-static bool knows_writer(const struct store *store)
+bool verify_knows_writer(struct store *store)
 {
 	struct store_description description;
 	struct store_error ignored;
@@ -350,7 +235,7 @@ int verify_volume(const struct verify_options *options)
 	struct volume_check check = {
 		.options = options,
 		.store = options->store,
-		.knows_writer = knows_writer(options->store),
+		.knows_writer = verify_knows_writer(options->store),
 	};
 	int r = check_settings(&check);
 

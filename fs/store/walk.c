@@ -39,11 +39,16 @@ struct batch {
 	char names[BATCH_NAMES_MAX];
 };
 
-/* DIRECTORY alone: to be listed.  With BATCH: entries of it.  With RUN: an invitation. */
+/*
+ * DIRECTORY alone: to be listed.  With BATCH: entries of it.  With COUNT: so many entries of it from FIRST on in the manifest.
+ * With RUN: an invitation.
+ */
 struct task {
 	struct task *next;
 	struct walk_directory *directory;
 	struct batch *batch;
+	uint64_t first;
+	uint64_t count;
 	void (*run)(void *arg);
 	void (*done)(void *arg);
 	void *arg;
@@ -53,6 +58,7 @@ struct walk {
 	const struct walk_visitor *visitor;
 	struct snapshot *snapshot;
 	struct store *store;
+	struct sealed_view *view;
 	unsigned thread_count;
 	atomic_int error;
 	atomic_uint waiting;
@@ -83,6 +89,11 @@ static void end(struct walk *walk, int error)
 	int none = 0;
 
 	atomic_compare_exchange_strong(&walk->error, &none, error);
+}
+
+struct sealed_view *walk_view(const struct walk *walk)
+{
+	return walk->view;
 }
 
 /* ---- Directories ----------------------------------------------------------------------------- */
@@ -176,15 +187,14 @@ static void push(struct walk *walk, struct task *task)
 	pthread_mutex_unlock(&walk->lock);
 }
 
-/* Takes over DIRECTORY's reference and BATCH. */
-static int push_directory(struct walk *walk, struct walk_directory *directory, struct batch *batch)
+/* Takes over the directory's reference and the batch of TEMPLATE. */
+static int push_directory(struct walk *walk, const struct task *template)
 {
-	struct task *task = calloc(1, sizeof(*task));
+	struct task *task = malloc(sizeof(*task));
 
 	if (!task)
 		return -ENOMEM;
-	task->directory = directory;
-	task->batch = batch;
+	*task = *template;
 	push(walk, task);
 	return 0;
 }
@@ -220,27 +230,35 @@ static bool is_other_snapshot(const struct walk_directory *directory, mode_t mod
 	       directory->place.depth + 1 == store_volume(directory->place.store)->snapshot_depth;
 }
 
+/* To be listed later, as it is a directory. */
+static int push_below(struct walk_directory *directory, const struct walk_item *item)
+{
+	struct walk_directory *below = directory_below(directory, item->name, item->backing);
+	int r;
+
+	if (!below)
+		return -ENOMEM;
+	below->stat = item->stat;
+	below->index = item->index;
+	below->sealed = item->sealed;
+	r = push_directory(directory->walk, &(struct task){ .directory = below });
+	if (r < 0)
+		walk_directory_put(below);
+	return r;
+}
+
 static int visit_entry(struct walk_directory *directory, const char *name, const char *backing)
 {
 	const struct walk_visitor *visitor = directory->walk->visitor;
 	struct walk_item item = { .directory = directory, .name = name, .backing = backing };
-	struct walk_directory *below;
 	int r = entry_stat(&directory->place, backing, &item.stat);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : report(directory, name, r);
 	if (is_other_snapshot(directory, item.stat.st_mode))
 		return 0;
-	if (!S_ISDIR(item.stat.st_mode))
-		return visitor->visit(visitor->arg, &item);
-	below = directory_below(directory, name, backing);
-	if (!below)
-		return -ENOMEM;
-	below->stat = item.stat;
-	r = push_directory(directory->walk, below, NULL);
-	if (r < 0)
-		walk_directory_put(below);
-	return r;
+	return S_ISDIR(item.stat.st_mode) ? push_below(directory, &item)
+					  : visitor->visit(visitor->arg, &item);
 }
 
 static int visit_batch(struct walk_directory *directory, const struct batch *batch)
@@ -283,7 +301,8 @@ static int pass_batch(struct walk_directory *directory, struct batch **batch)
 	int r;
 
 	if (next) {
-		r = push_directory(walk, walk_directory_ref(directory), *batch);
+		r = push_directory(walk, &(struct task){ .directory = walk_directory_ref(directory),
+							 .batch = *batch });
 		if (r < 0) {
 			walk_directory_put(directory);
 			free(next);
@@ -318,6 +337,69 @@ static int list(struct walk_directory *directory, struct entry_list *entries, st
 	if (entry_list_hidden(entries) > 0)
 		r = visitor->hidden(visitor->arg, directory, entry_list_hidden(entries));
 	return r < 0 || (*batch)->count == 0 ? r : visit_batch(directory, *batch);
+}
+
+/* ---- One directory of a sealed snapshot ------------------------------------------------------ */
+
+static int visit_sealed(struct walk_directory *directory, uint64_t place)
+{
+	struct walk *walk = directory->walk;
+	struct sealed_entry entry;
+	struct backing_name backing;
+	struct walk_item item = { .directory = directory, .name = entry.name };
+	int r = sealed_entry_at(walk->view, &directory->sealed, place, &entry);
+
+	if (r == 0)
+		r = sealed_object(walk->view, entry.object, &item.sealed);
+	if (r < 0)
+		return report(directory, NULL, r);
+	r = name_encode(&directory->place, entry.name, &backing);
+	if (r < 0)
+		return report(directory, entry.name, r);
+	item.backing = backing.text;
+	item.index = entry.object;
+	sealed_stat(walk->view, entry.object, &item.sealed, &item.stat);
+	return S_ISDIR(item.stat.st_mode) ? push_below(directory, &item)
+					  : walk->visitor->visit(walk->visitor->arg, &item);
+}
+
+static int visit_range(struct walk_directory *directory, uint64_t first, uint64_t count)
+{
+	int r = 0;
+
+	for (uint64_t i = 0; r == 0 && i < count; i++)
+		r = walk_has_ended(directory->walk) ? -ECANCELED
+						    : visit_sealed(directory, first + i);
+	return r;
+}
+
+/* Give the range to a thread that waits, or visit it here. */
+static int pass_range(struct walk_directory *directory, uint64_t first, uint64_t count)
+{
+	int r;
+
+	if (atomic_load(&directory->walk->waiting) == 0)
+		return visit_range(directory, first, count);
+	r = push_directory(directory->walk,
+			   &(struct task){ .directory = walk_directory_ref(directory),
+					   .first = first,
+					   .count = count });
+	if (r < 0)
+		walk_directory_put(directory);
+	return r;
+}
+
+static int walk_sealed(struct walk_directory *directory)
+{
+	uint64_t count = 0;
+	int r = sealed_entry_count(directory->walk->view, &directory->sealed, &count);
+
+	if (r < 0)
+		return report(directory, NULL, r);
+	for (uint64_t first = 0; r == 0 && first < count; first += BATCH_ENTRIES)
+		r = pass_range(directory, first,
+			       count - first < BATCH_ENTRIES ? count - first : BATCH_ENTRIES);
+	return r;
 }
 
 static int walk_entries(struct walk_directory *directory)
@@ -361,13 +443,14 @@ static int walk_one(struct walk_directory *directory)
 	const struct walk_visitor *visitor = directory->walk->visitor;
 	int r = open_directory(directory);
 
+	/* Without a parent it is the first, and open. */
 	if (r < 0)
 		return report(directory->parent, directory->name, r);
 	r = visitor->enter(visitor->arg, directory);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	counted->is_entered = true;
-	return walk_entries(directory);
+	return directory->walk->view ? walk_sealed(directory) : walk_entries(directory);
 }
 
 /* ---- Threads --------------------------------------------------------------------------------- */
@@ -389,6 +472,15 @@ static struct task *next_task(struct walk *walk)
 	return task;
 }
 
+static int run_directory(const struct task *task)
+{
+	if (task->batch)
+		return visit_batch(task->directory, task->batch);
+	if (task->count > 0)
+		return visit_range(task->directory, task->first, task->count);
+	return walk_one(task->directory);
+}
+
 static void run_task(struct walk *walk, struct task *task)
 {
 	const bool is_wanted = !walk_has_ended(walk);
@@ -400,8 +492,7 @@ static void run_task(struct walk *walk, struct task *task)
 		task->done(task->arg);
 	} else {
 		if (is_wanted)
-			r = task->batch ? visit_batch(task->directory, task->batch)
-					: walk_one(task->directory);
+			r = run_directory(task);
 		walk_directory_put(task->directory);
 	}
 	if (r < 0)
@@ -428,6 +519,20 @@ static void *work(void *arg)
 	return NULL;
 }
 
+static int stat_first(struct walk_directory *first)
+{
+	struct sealed_view *view = first->walk->view;
+	int r;
+
+	if (!view)
+		return entry_stat(&first->place, "", &first->stat);
+	first->index = SEALED_ROOT;
+	r = sealed_object(view, SEALED_ROOT, &first->sealed);
+	if (r == 0)
+		sealed_stat(view, SEALED_ROOT, &first->sealed, &first->stat);
+	return r;
+}
+
 static int push_first(struct walk *walk, int fd)
 {
 	const bool is_root = snapshot_kind(walk->snapshot) == SNAPSHOT_ROOT;
@@ -442,21 +547,22 @@ static int push_first(struct walk *walk, int fd)
 	if (first->public.place.fd < 0)
 		r = -errno;
 	if (r == 0)
-		r = entry_stat(&first->public.place, "", &first->public.stat);
+		r = stat_first(&first->public);
 	if (r == 0)
-		r = push_directory(walk, &first->public, NULL);
+		r = push_directory(walk, &(struct task){ .directory = &first->public });
 	if (r < 0)
 		walk_directory_put(&first->public);
 	return r;
 }
 
-int walk_snapshot(struct snapshot *snapshot, int fd, unsigned threads,
-		  const struct walk_visitor *visitor)
+int walk_snapshot(const struct walk_options *options, const struct walk_visitor *visitor)
 {
+	const unsigned threads = options->threads;
 	struct walk walk = {
 		.visitor = visitor,
-		.snapshot = snapshot,
-		.store = snapshot_store(snapshot),
+		.snapshot = options->snapshot,
+		.store = snapshot_store(options->snapshot),
+		.view = options->view,
 		.thread_count = threads < 1             ? 1
 				: threads > THREADS_MAX ? THREADS_MAX
 							: threads,
@@ -465,7 +571,7 @@ int walk_snapshot(struct snapshot *snapshot, int fd, unsigned threads,
 	};
 	pthread_t others[THREADS_MAX];
 	unsigned started = 0;
-	int r = push_first(&walk, fd);
+	int r = push_first(&walk, options->fd);
 
 	if (r < 0)
 		return r;

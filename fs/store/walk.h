@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "fs/store/place.h"
+#include "fs/store/sealed_view.h"
 #include "meta/macros.h"
 
 struct walk;
@@ -24,6 +25,7 @@ struct walk;
  *   backing  of its name in the parent
  *   place    the backing directory, open
  *   stat     its attributes
+ *   sealed   of a sealed snapshot: what its manifest says of it, as object INDEX
  *   data     the visitor's
  */
 struct walk_directory {
@@ -34,17 +36,24 @@ struct walk_directory {
 	const char *backing;
 	struct place place;
 	struct stat stat;
+	uint64_t index;
+	struct manifest_object sealed;
 	void *data;
 };
 struct walk_directory *walk_directory_ref(struct walk_directory *directory);
 void walk_directory_put(struct walk_directory *directory);
 
-/* Anything that is not a directory.  STAT: st_size is plain. */
+/*
+ * Anything that is not a directory.  STAT: st_size is plain.  Of a sealed snapshot all is as its manifest says, whatever is
+ * below.
+ */
 struct walk_item {
 	struct walk_directory *directory;
 	const char *name;
 	const char *backing;
 	struct stat stat;
+	uint64_t index;
+	struct manifest_object sealed;
 };
 
 struct walk_visitor {
@@ -59,9 +68,19 @@ struct walk_visitor {
 	void *arg;
 };
 
-/* Walk SNAPSHOT, whose directory is open at FD.  Returns the first error that ended it. */
-MUST_CHECK int walk_snapshot(struct snapshot *snapshot, int fd, unsigned threads,
+/*
+ * Walk SNAPSHOT, whose directory is open at FD: by its manifest where VIEW is given, else by what is below.  Returns the first
+ * error that ended it.
+ */
+struct walk_options {
+	struct snapshot *snapshot;
+	int fd;
+	struct sealed_view *view;
+	unsigned threads;
+};
+MUST_CHECK int walk_snapshot(const struct walk_options *options,
 			     const struct walk_visitor *visitor);
+struct sealed_view *walk_view(const struct walk *walk); /* NULL: by what is below */
 
 /*
  * From a callback: have another thread call RUN(arg) before it goes on with anything else, as soon as one is free.  DONE(arg) is
