@@ -43,6 +43,7 @@ int cmd_catalog_list_volumes(struct invocation *invocation);
 int cmd_catalog_forget(struct invocation *invocation);
 int cmd_config_show(struct invocation *invocation);
 int cmd_config_check(struct invocation *invocation);
+int cmd_repair(struct invocation *invocation);
 int cmd_version(struct invocation *invocation);
 int cmd_completion(struct invocation *invocation);
 
@@ -69,6 +70,7 @@ extern const struct option_spec options_audit_verify[];
 extern const struct option_spec options_catalog_rebuild[];
 extern const struct option_spec options_catalog_forget[];
 extern const struct option_spec options_config_show[];
+extern const struct option_spec options_repair[];
 extern const struct option_spec options_yes[];
 
 /* Every command that this version has; the last row has no name.  In fs/main.c. */

@@ -27,7 +27,7 @@ struct verify_observer {
 
 /*
  *   is_structure_only  no key is used: records, headers, sizes, the shape of names and targets
- *   sample_percent     of the content, 1 to 100
+ *   sample_percent     of the content, 0 to 100; the end of every file is always read
  *   expected_root      the snapshot's seal must have it; NULL: any
  */
 struct verify_options {

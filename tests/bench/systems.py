@@ -43,6 +43,12 @@ class System:
     def umount(self):
         pass
 
+    def restore(self, name, target):
+        """Copy what was written as NAME out again; it is not mounted."""
+        self.mount()
+        run("cp", "-a", self.path / name, target)
+        self.umount()
+
     @property
     def path(self):
         """Where files are written."""
@@ -135,6 +141,10 @@ class Snapcrypt(Mounted):
 
     def command(self):
         return [self.tools / "snapcrypt", "mount", self.backing, self.mountpoint, "-f"]
+
+    def restore(self, name, target):
+        run(self.tools / "snapcrypt", "restore", "-q", self.backing, "snapshot", target, "--unsealed",
+            env=self.environment())
 
     def umount(self):
         if self.process:

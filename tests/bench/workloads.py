@@ -191,7 +191,25 @@ def random_io(system, data, clock):
     path.unlink()
 
 
-WORKLOADS = {workload.__name__: workload for workload in (sequential, database, small_files, appends, random_io)}
+def restore(system, data, clock):
+    """Out of the backups: snapcrypt straight through the engine, the others with cp -a; plain is cp -a of the plaintext."""
+    for name, source in (("database tree", data.database), ("small files", data.small)):
+        copy(source, system.path / "kept")
+        system.umount()
+        drop_caches()
+        target = system.root / "target"
+        with clock(f"restore, {name}, cold"):
+            system.restore("kept", target)
+        shutil.rmtree(target)
+        with clock(f"restore, {name}, warm"):
+            system.restore("kept", target)
+        shutil.rmtree(target)
+        system.mount()
+        shutil.rmtree(system.path / "kept")
+
+
+WORKLOADS = {workload.__name__: workload for workload in (sequential, database, small_files, appends, random_io,
+                                                             restore)}
 WORKLOADS["keys-check"] = keys_check
 
 # Those that only our own program runs, and that need no mount.

@@ -16,7 +16,7 @@ COMMANDS = ["init", "mount", "umount", "status", "check-mounted", "snapshot list
             "keys show", "keys test", "keys usage", "keys check", "keys set-default", "keys trust",
             "catalog register", "catalog sync", "catalog rebuild", "catalog list-volumes", "catalog forget",
             "keyring init", "keyring list", "keyring add", "keyring enable", "keyring disable", "keyring delete",
-            "volume show", "volume trust", "audit show", "audit verify", "config show", "config check", "version", "completion"]
+            "repair", "volume show", "volume trust", "audit show", "audit verify", "config show", "config check", "version", "completion"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
