@@ -3,8 +3,7 @@
  * A parallel walk.
  *
  * Directories wait in a stack that all threads share.  Last in, first out keeps it small.  A thread lists its directory and
- * visits what is in it; whenever another thread has nothing to do, a batch of entries goes to the stack instead, so that one
- * directory of many files keeps all of them busy.
+ * visits what is in it: walk_list.c.
  */
 #include "fs/store/walk.h"
 
@@ -20,54 +19,15 @@
 
 #include "fs/store/beneath.h"
 #include "fs/store/entry.h"
+#include "fs/store/walk_internal.h"
 
-#define THREADS_MAX     64
-#define BATCH_ENTRIES   64
-#define BATCH_NAMES_MAX 16384
+#define THREADS_MAX 64
 
 struct counted_directory {
 	struct walk_directory public; /* first */
 	atomic_uint references;
 	bool is_entered;
 	char text[]; /* path, backing path, backing */
-};
-
-/* Entries of one directory: their names and backing names, each with its NUL. */
-struct batch {
-	unsigned count;
-	size_t used;
-	char names[BATCH_NAMES_MAX];
-};
-
-/*
- * DIRECTORY alone: to be listed.  With BATCH: entries of it.  With COUNT: so many entries of it from FIRST on in the manifest.
- * With RUN: an invitation.
- */
-struct task {
-	struct task *next;
-	struct walk_directory *directory;
-	struct batch *batch;
-	uint64_t first;
-	uint64_t count;
-	void (*run)(void *arg);
-	void (*done)(void *arg);
-	void *arg;
-};
-
-struct walk {
-	const struct walk_visitor *visitor;
-	struct snapshot *snapshot;
-	struct store *store;
-	struct sealed_view *view;
-	unsigned thread_count;
-	atomic_int error;
-	atomic_uint waiting;
-
-	pthread_mutex_t lock; /* guards what follows */
-	pthread_cond_t changed;
-	struct task *invitations;
-	struct task *stack;
-	unsigned working;
 };
 
 const char *walk_path(const struct walk_directory *directory, const char *name,
@@ -150,8 +110,8 @@ static struct counted_directory *directory_new(struct walk *walk, const char *pa
 	return directory;
 }
 
-static struct walk_directory *directory_below(struct walk_directory *parent, const char *name,
-					      const char *backing)
+struct walk_directory *walk_directory_below(struct walk_directory *parent, const char *name,
+					    const char *backing)
 {
 	char path[WALK_PATH_SIZE];
 	char backing_path[PATH_MAX];
@@ -187,8 +147,7 @@ static void push(struct walk *walk, struct task *task)
 	pthread_mutex_unlock(&walk->lock);
 }
 
-/* Takes over the directory's reference and the batch of TEMPLATE. */
-static int push_directory(struct walk *walk, const struct task *template)
+int walk_push(struct walk *walk, const struct task *template)
 {
 	struct task *task = malloc(sizeof(*task));
 
@@ -215,214 +174,6 @@ unsigned walk_helpers(const struct walk *walk)
 	return walk->thread_count - 1;
 }
 
-/* ---- One directory --------------------------------------------------------------------------- */
-
-static int report(struct walk_directory *directory, const char *name, int error)
-{
-	const struct walk_visitor *visitor = directory->walk->visitor;
-
-	return visitor->failed(visitor->arg, directory, name, error);
-}
-
-static bool is_other_snapshot(const struct walk_directory *directory, mode_t mode)
-{
-	return S_ISDIR(mode) &&
-	       directory->place.depth + 1 == store_volume(directory->place.store)->snapshot_depth;
-}
-
-/* To be listed later, as it is a directory. */
-static int push_below(struct walk_directory *directory, const struct walk_item *item)
-{
-	struct walk_directory *below = directory_below(directory, item->name, item->backing);
-	int r;
-
-	if (!below)
-		return -ENOMEM;
-	below->stat = item->stat;
-	below->index = item->index;
-	below->sealed = item->sealed;
-	r = push_directory(directory->walk, &(struct task){ .directory = below });
-	if (r < 0)
-		walk_directory_put(below);
-	return r;
-}
-
-static int visit_entry(struct walk_directory *directory, const char *name, const char *backing)
-{
-	const struct walk_visitor *visitor = directory->walk->visitor;
-	struct walk_item item = { .directory = directory, .name = name, .backing = backing };
-	int r = entry_stat(&directory->place, backing, &item.stat);
-
-	if (r < 0)
-		return r == -ENOENT ? 0 : report(directory, name, r);
-	if (is_other_snapshot(directory, item.stat.st_mode))
-		return 0;
-	return S_ISDIR(item.stat.st_mode) ? push_below(directory, &item)
-					  : visitor->visit(visitor->arg, &item);
-}
-
-static int visit_batch(struct walk_directory *directory, const struct batch *batch)
-{
-	const char *at = batch->names;
-	int r = 0;
-
-	for (unsigned i = 0; r == 0 && i < batch->count; i++) {
-		const char *name = at;
-		const char *backing = name + strlen(name) + 1;
-
-		at = backing + strlen(backing) + 1;
-		r = walk_has_ended(directory->walk) ? -ECANCELED
-						    : visit_entry(directory, name, backing);
-	}
-	return r;
-}
-
-static void batch_add(struct batch *batch, const struct entry *entry)
-{
-	const size_t name_size = strlen(entry->name) + 1;
-	const size_t backing_size = strlen(entry->backing) + 1;
-
-	memcpy(batch->names + batch->used, entry->name, name_size);
-	memcpy(batch->names + batch->used + name_size, entry->backing, backing_size);
-	batch->used += name_size + backing_size;
-	batch->count++;
-}
-
-static bool batch_is_full(const struct batch *batch)
-{
-	return batch->count == BATCH_ENTRIES || batch->used > BATCH_NAMES_MAX - 2 * 256;
-}
-
-/* Give the batch to a thread that waits, or visit it here.  *BATCH is empty afterwards. */
-static int pass_batch(struct walk_directory *directory, struct batch **batch)
-{
-	struct walk *walk = directory->walk;
-	struct batch *next = atomic_load(&walk->waiting) > 0 ? malloc(sizeof(*next)) : NULL;
-	int r;
-
-	if (next) {
-		r = push_directory(walk, &(struct task){ .directory = walk_directory_ref(directory),
-							 .batch = *batch });
-		if (r < 0) {
-			walk_directory_put(directory);
-			free(next);
-			return r;
-		}
-		*batch = next;
-	} else {
-		r = visit_batch(directory, *batch);
-	}
-	(*batch)->count = 0;
-	(*batch)->used = 0;
-	return r;
-}
-
-static int list(struct walk_directory *directory, struct entry_list *entries, struct batch **batch)
-{
-	const struct walk_visitor *visitor = directory->walk->visitor;
-	struct entry entry;
-	int r;
-
-	while ((r = entry_list_next(entries, &entry)) > 0) {
-		if (strcmp(entry.name, ".") == 0 || strcmp(entry.name, "..") == 0)
-			continue;
-		batch_add(*batch, &entry);
-		if (batch_is_full(*batch))
-			r = pass_batch(directory, batch);
-		if (r < 0)
-			return r;
-	}
-	if (r < 0)
-		return report(directory, NULL, r);
-	if (entry_list_hidden(entries) > 0)
-		r = visitor->hidden(visitor->arg, directory, entry_list_hidden(entries));
-	return r < 0 || (*batch)->count == 0 ? r : visit_batch(directory, *batch);
-}
-
-/* ---- One directory of a sealed snapshot ------------------------------------------------------ */
-
-static int visit_sealed(struct walk_directory *directory, uint64_t place)
-{
-	struct walk *walk = directory->walk;
-	struct sealed_entry entry;
-	struct backing_name backing;
-	struct walk_item item = { .directory = directory, .name = entry.name };
-	int r = sealed_entry_at(walk->view, &directory->sealed, place, &entry);
-
-	if (r == 0)
-		r = sealed_object(walk->view, entry.object, &item.sealed);
-	if (r < 0)
-		return report(directory, NULL, r);
-	r = name_encode(&directory->place, entry.name, &backing);
-	if (r < 0)
-		return report(directory, entry.name, r);
-	item.backing = backing.text;
-	item.index = entry.object;
-	sealed_stat(walk->view, entry.object, &item.sealed, &item.stat);
-	return S_ISDIR(item.stat.st_mode) ? push_below(directory, &item)
-					  : walk->visitor->visit(walk->visitor->arg, &item);
-}
-
-static int visit_range(struct walk_directory *directory, uint64_t first, uint64_t count)
-{
-	int r = 0;
-
-	for (uint64_t i = 0; r == 0 && i < count; i++)
-		r = walk_has_ended(directory->walk) ? -ECANCELED
-						    : visit_sealed(directory, first + i);
-	return r;
-}
-
-/* Give the range to a thread that waits, or visit it here. */
-static int pass_range(struct walk_directory *directory, uint64_t first, uint64_t count)
-{
-	int r;
-
-	if (atomic_load(&directory->walk->waiting) == 0)
-		return visit_range(directory, first, count);
-	r = push_directory(directory->walk,
-			   &(struct task){ .directory = walk_directory_ref(directory),
-					   .first = first,
-					   .count = count });
-	if (r < 0)
-		walk_directory_put(directory);
-	return r;
-}
-
-static int walk_sealed(struct walk_directory *directory)
-{
-	uint64_t count = 0;
-	int r = sealed_entry_count(directory->walk->view, &directory->sealed, &count);
-
-	if (r < 0)
-		return report(directory, NULL, r);
-	for (uint64_t first = 0; r == 0 && first < count; first += BATCH_ENTRIES)
-		r = pass_range(directory, first,
-			       count - first < BATCH_ENTRIES ? count - first : BATCH_ENTRIES);
-	return r;
-}
-
-static int walk_entries(struct walk_directory *directory)
-{
-	struct entry_list *entries = NULL;
-	struct batch *batch;
-	int r = entry_list_open(&directory->place, &entries);
-
-	if (r < 0)
-		return report(directory, NULL, r);
-	batch = malloc(sizeof(*batch));
-	if (!batch) {
-		entry_list_close(entries);
-		return -ENOMEM;
-	}
-	batch->count = 0;
-	batch->used = 0;
-	r = list(directory, entries, &batch);
-	free(batch);
-	entry_list_close(entries);
-	return r;
-}
-
 static int open_directory(struct walk_directory *directory)
 {
 	int fd;
@@ -445,12 +196,12 @@ static int walk_one(struct walk_directory *directory)
 
 	/* Without a parent it is the first, and open. */
 	if (r < 0)
-		return report(directory->parent, directory->name, r);
+		return walk_report(directory->parent, directory->name, r);
 	r = visitor->enter(visitor->arg, directory);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	counted->is_entered = true;
-	return directory->walk->view ? walk_sealed(directory) : walk_entries(directory);
+	return walk_list(directory);
 }
 
 /* ---- Threads --------------------------------------------------------------------------------- */
@@ -475,9 +226,9 @@ static struct task *next_task(struct walk *walk)
 static int run_directory(const struct task *task)
 {
 	if (task->batch)
-		return visit_batch(task->directory, task->batch);
+		return walk_visit_batch(task->directory, task->batch);
 	if (task->count > 0)
-		return visit_range(task->directory, task->first, task->count);
+		return walk_visit_range(task->directory, task->first, task->count);
 	return walk_one(task->directory);
 }
 
@@ -549,7 +300,7 @@ static int push_first(struct walk *walk, int fd)
 	if (r == 0)
 		r = stat_first(&first->public);
 	if (r == 0)
-		r = push_directory(walk, &(struct task){ .directory = &first->public });
+		r = walk_push(walk, &(struct task){ .directory = &first->public });
 	if (r < 0)
 		walk_directory_put(&first->public);
 	return r;
