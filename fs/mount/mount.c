@@ -19,6 +19,7 @@
 #include "fs/mount/open_files.h"
 #include "fs/mount/ops.h"
 #include "fs/mount/root.h"
+#include "fs/mount/seal.h"
 #include "fs/mount/session.h"
 #include "meta/exit_code.h"
 
@@ -293,6 +294,8 @@ static int serve(struct mount *mount, struct store_error *reterr)
 	end(mount);
 	close(signals);
 	r = close_everything(mount);
+	if (r == 0)
+		mount_seal_written(mount);
 	if (r < 0)
 		return fail(reterr, r, EXIT_STORAGE, "what was written last could not be stored");
 	/* Ended before it began: the mount was torn down at once. */

@@ -7,6 +7,7 @@
 
 #include "fs/mount/ops.h"
 #include "fs/mount/reply.h"
+#include "fs/mount/seal.h"
 #include "fs/store/entry.h"
 #include "fs/store/snapshot.h"
 
@@ -131,6 +132,42 @@ static int rename_names(struct mount *mount, fuse_ino_t parent, const char *name
 	return r;
 }
 
+/* 1 and the node of a snapshot's directory, looked up; 0: NAME is none. */
+static int find_directory(struct mount *mount, fuse_ino_t parent, const char *name,
+			  fuse_ino_t *ret_id)
+{
+	CLEANUP(scope_leave) struct scope scope = SCOPE_NONE;
+	struct fuse_entry_param entry;
+	int r = scope_enter(&scope, mount, parent);
+
+	if (r < 0)
+		return r;
+	if (scope.place.depth + 1 != mount->snapshot_depth)
+		return 0;
+	r = ops_entry_by_name(&scope, name, &entry);
+	if (r < 0)
+		return r;
+	if (!S_ISDIR(entry.attr.st_mode)) {
+		nodes_forget(mount->nodes, entry.ino, 1);
+		return 0;
+	}
+	*ret_id = entry.ino;
+	return 1;
+}
+
+/* What has just got its final name.  Not at the level of snapshots: a name like any other. */
+static int seal_renamed(struct mount *mount, fuse_ino_t parent, const char *name)
+{
+	fuse_ino_t id = 0;
+	int r = find_directory(mount, parent, name, &id);
+
+	if (r <= 0)
+		return r;
+	r = mount_seal_node(mount, id);
+	nodes_forget(mount->nodes, id, 1);
+	return r;
+}
+
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 	       const char *new_name, unsigned flags)
 {
@@ -139,6 +176,12 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 
 	if (r == 0)
 		r = rename_names(mount, parent, name, new_parent, new_name, flags);
+	if (r == 0 && parent == new_parent && mount_seals_rename(mount, name, new_name)) {
+		r = seal_renamed(mount, parent, new_name);
+		/* It is not finished: so its name must not say that it is. */
+		if (r < 0 && rename_names(mount, parent, new_name, parent, name, flags) < 0)
+			reply_log(mount, r, nodes_find(mount->nodes, parent), "rename");
+	}
 	reply_result(req, r, nodes_find(mount->nodes, parent));
 }
 

@@ -7,6 +7,7 @@
 
 #include "fs/mount/ops.h"
 #include "fs/mount/reply.h"
+#include "fs/mount/seal.h"
 #include "fs/store/xattr.h"
 
 #define CAPABILITY "security.capability"
@@ -44,8 +45,13 @@ void op_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *va
 		 int flags)
 {
 	struct mount *mount = mount_of(req);
+	int r;
 
-	reply_result(req, set(mount, id, name, value, size, flags), nodes_find(mount->nodes, id));
+	if (strcmp(name, MOUNT_SEAL_ATTRIBUTE) == 0)
+		r = size == 1 && *value == '1' ? mount_seal_node(mount, id) : -EINVAL;
+	else
+		r = set(mount, id, name, value, size, flags);
+	reply_result(req, r, nodes_find(mount->nodes, id));
 }
 
 static ssize_t get(struct mount *mount, fuse_ino_t id, const char *name, uint8_t *value,

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "fs/mount/scope.h"
 #include "fs/mount/session.h"
 #include "fs/store/snapshot.h"
 
@@ -107,4 +108,73 @@ struct seal_options mount_seal_options(struct mount *mount, bool seals_dependenc
 		.sealed = sealed,
 		.arg = mount,
 	};
+}
+
+/* ---- Sealing without a command ------------------------------------------------------------------------------------- */
+
+static int find_snapshot(struct mount *mount, fuse_ino_t id, struct snapshot **ret_snapshot)
+{
+	CLEANUP(scope_leave) struct scope scope = SCOPE_NONE;
+	int r = scope_enter(&scope, mount, id);
+
+	if (r < 0)
+		return r;
+	if (scope.place.depth != mount->snapshot_depth)
+		return -EPERM;
+	*ret_snapshot = snapshot_ref(scope.place.snapshot);
+	return 0;
+}
+
+static int seal(struct mount *mount, struct snapshot *snapshot)
+{
+	const struct seal_options options = mount_seal_options(mount, false);
+	CLEANUP(seal_cleanup) struct seal seal = { 0 };
+	struct store_error error = { 0 };
+	int r;
+
+	if (snapshot_state(snapshot) == SNAPSHOT_SEALED)
+		return 0;
+	r = snapshot_seal(snapshot, &options, &seal, &error);
+	if (r < 0)
+		store_report(mount->store, LOG_ERR, "", "not sealed: %s", error.text);
+	return r;
+}
+
+int mount_seal_node(struct mount *mount, fuse_ino_t id)
+{
+	struct snapshot *snapshot = NULL;
+	int r = mount->is_read_only ? -EROFS : find_snapshot(mount, id, &snapshot);
+
+	if (r < 0)
+		return r;
+	loop_expect_delay();
+	r = seal(mount, snapshot);
+	snapshot_put(snapshot);
+	return r;
+}
+
+bool mount_seals_rename(const struct mount *mount, const char *name, const char *new_name)
+{
+	static const char suffix[] = ".partial";
+	const size_t size = strlen(new_name);
+
+	return !mount->is_read_only && store_volume(mount->store)->seal_on == SEAL_ON_RENAME &&
+	       strncmp(name, new_name, size) == 0 && strcmp(name + size, suffix) == 0;
+}
+
+static int seal_if_written(void *arg, struct snapshot *snapshot, int fd)
+{
+	(void)fd;
+	if (snapshot_was_written(snapshot) && snapshot_kind(snapshot) == SNAPSHOT_PLAIN_DIRECTORY &&
+	    snapshot_is_encrypted(snapshot))
+		(void)!seal(arg, snapshot);
+	return 0;
+}
+
+void mount_seal_written(struct mount *mount)
+{
+	if (mount->is_read_only || store_volume(mount->store)->seal_on != SEAL_ON_UNMOUNT)
+		return;
+	if (snapshot_each(mount->store, seal_if_written, mount) < 0)
+		store_report(mount->store, LOG_ERR, "", "not all snapshots were sealed");
 }

@@ -67,6 +67,9 @@ MUST_CHECK int snapshot_create_stream(struct store *store, int parent_fd, const 
 /* The directory of a snapshot has got the path PATH below the root, or (NULL) is gone. */
 void snapshot_renamed(struct snapshot *snapshot, const char *path);
 
+/* Did this store write to it (snapshot_may_write())? */
+bool snapshot_was_written(const struct snapshot *snapshot);
+
 /* Its DEK: zero for streams, root and plaintext. */
 const struct uuid *snapshot_dek_id(const struct snapshot *snapshot);
 

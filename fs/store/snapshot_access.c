@@ -127,3 +127,8 @@ int snapshot_write_dek(struct snapshot *snapshot, struct dek **ret_dek)
 	*ret_dek = TAKE(dek);
 	return 0;
 }
+
+bool snapshot_was_written(const struct snapshot *snapshot)
+{
+	return atomic_load(&snapshot->is_marked);
+}
