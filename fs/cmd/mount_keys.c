@@ -8,6 +8,46 @@
 
 #include "fs/store/key_list.h"
 
+/* One that works: what is stored can be read and written on, while the primary is unreachable. */
+static bool has_working_alternate(struct session *session)
+{
+	const struct volume_record *volume = store_volume(session->store);
+
+	for (size_t i = 0; i < volume->alternate_key_count; i++) {
+		struct kms_key_info info = { 0 };
+		struct kms_error error = { 0 };
+
+		if (kms_test_key(session->access.kms, volume->alternate_keys[i].uri, &info,
+				 &error) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int test_default(struct session *session, const char *uri)
+{
+	struct access *access = &session->access;
+	const bool has_alternates = store_volume(session->store)->alternate_key_count > 0;
+	struct kms_key_info info = { 0 };
+	struct kms_error error = { 0 };
+	/* As when a data key is opened: a first service that is dead does not cost its whole timeout. */
+	const int r = kms_test_key_within(access->kms, uri,
+					  has_alternates ? kms_hedge_after_ms(access->kms) : 0,
+					  &info, &error);
+
+	if (r == 0) {
+		if (info.notice != NULL)
+			notice(session->invocation, "%s: %s", info.key_id, info.notice);
+		return 0;
+	}
+	if (!has_alternates || error.state != KEY_STATE_UNREACHABLE ||
+	    !has_working_alternate(session))
+		return fail_key(session->invocation, r, &error);
+	notice(session->invocation,
+	       "primary unreachable: %s; new snapshots cannot be made until it answers", error.text);
+	return 0;
+}
+
 int mount_keys_test_default(struct session *session)
 {
 	struct access *access = &session->access;
@@ -16,7 +56,6 @@ int mount_keys_test_default(struct session *session)
 					 : NULL;
 	const char *uri = configured != NULL ? configured
 					     : store_volume(session->store)->default_key;
-	struct kms_key_info info = { 0 };
 	struct kms_error key_error = { 0 };
 	struct store_error error = { 0 };
 	int r = 0;
@@ -26,9 +65,7 @@ int mount_keys_test_default(struct session *session)
 	if (access_check_key(access->config, access->volume_name, uri, &error) < 0)
 		return session_fail(session, &error);
 	r = access_add_key(access->config, access->kms, uri, &key_error);
-	if (r == 0)
-		r = kms_test_key(access->kms, uri, &info, &key_error);
-	return r < 0 ? fail_key(session->invocation, r, &key_error) : 0;
+	return r < 0 ? fail_key(session->invocation, r, &key_error) : test_default(session, uri);
 }
 
 /* Primary keys met so far; one data key of each is opened. */
@@ -79,6 +116,8 @@ static int test_record(void *arg, const struct uuid *dek_id, const struct key_re
 		return r;
 	r = dek_ring_get(store_deks(testing->session->store), dek_id, &dek, &key_error);
 	dek_put(dek);
+	if (r == 0 && key_error.text[0] != '\0')
+		notice(testing->session->invocation, "primary unreachable: %s", key_error.text);
 	if (r == 0) {
 		testing->working++;
 		return 0;

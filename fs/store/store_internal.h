@@ -132,8 +132,8 @@ MUST_CHECK int store_take_dek(struct store *store, const struct uuid *snapshot,
 /* Make a DEK from store_take_dek() usable: key record durable, pinned, inserted into the ring. */
 MUST_CHECK int store_publish_new_dek(struct store *store, struct key_record *record,
 				     struct dek *dek);
-/* Tell who watches the keys. */
-void store_tell_key(struct store *store, const struct uuid *dek_id, enum store_key_event event);
+/* Tell who watches the keys; false: nobody does. */
+bool store_tell_key(struct store *store, const struct uuid *dek_id, enum store_key_event event);
 /* A key thread's: an alternate opened a DEK, or (SLOT NULL) its primary has said no since. */
 void store_key_strayed(void *arg, const struct uuid *dek_id, const struct slot *slot,
 		       const struct kms_error *primary);

@@ -133,7 +133,7 @@ int store_publish_key_record(struct store *store, struct key_record *record, con
 	if (r == 0)
 		r = store_take_note(store, record, true);
 	if (r == 0)
-		store_tell_key(store, &record->dek, STORE_KEY_REWRAPPED);
+		(void)store_tell_key(store, &record->dek, STORE_KEY_REWRAPPED);
 	return r;
 }
 

@@ -7,16 +7,18 @@
 
 #define REPORT_INTERVAL_S 60 /* a mount may open many DEKs while the service is down */
 
-void store_tell_key(struct store *store, const struct uuid *dek_id, enum store_key_event event)
+bool store_tell_key(struct store *store, const struct uuid *dek_id, enum store_key_event event)
 {
+	bool is_watched;
+
 	pthread_mutex_lock(&store->watch_mutex);
 	if (event == STORE_KEY_STRAYED)
 		store->strayed_dek = *dek_id;
-	if (store->watch)
+	is_watched = store->watch != NULL;
+	if (is_watched)
 		store->watch(store->watch_arg, dek_id, event);
-	else if (event == STORE_KEY_REFUSED)
-		dek_ring_revoke(store->deks, dek_id, KEY_STATE_DENIED);
 	pthread_mutex_unlock(&store->watch_mutex);
+	return is_watched;
 }
 
 void store_watch_keys(struct store *store,
@@ -53,11 +55,15 @@ void store_key_strayed(void *arg, const struct uuid *dek_id, const struct slot *
 	if (!slot) {
 		store_report(store, LOG_ERR, "", "the primary key answers at last: %s",
 			     primary->text);
-		store_tell_key(store, dek_id, STORE_KEY_REFUSED);
+		if (!store_tell_key(store, dek_id, STORE_KEY_REFUSED))
+			dek_ring_revoke(store->deks, dek_id,
+					key_state_is_definite_no(primary->state)
+						? primary->state
+						: KEY_STATE_DENIED);
 		return;
 	}
 	if (is_report_due(store))
 		store_report(store, LOG_WARNING, "", "primary unreachable: %s; opened through %s",
 			     primary->text, slot->key_id);
-	store_tell_key(store, dek_id, STORE_KEY_STRAYED);
+	(void)store_tell_key(store, dek_id, STORE_KEY_STRAYED);
 }
