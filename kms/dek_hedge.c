@@ -14,7 +14,8 @@
 #include "kms/retry.h"
 
 #define SILENT_MS       30000 /* a service that did not answer is expected to be silent so long */
-#define SILENT_HEDGE_MS 250   /* what it gets in that time before the others are asked */
+#define SLICE_MS        20
+#define SILENT_HEDGE_MS 250 /* what it gets in that time before the others are asked */
 
 /* Shared by the caller and the thread that asks the primary; the last of them frees it. */
 struct opening {
@@ -27,6 +28,7 @@ struct opening {
 	bool has_answered;
 	bool is_over;           /* the caller has left, with what an alternate opened */
 	atomic_bool is_decided; /* nobody needs an alternate any more */
+	atomic_bool is_absent;  /* nobody is there to answer; it is asked on */
 	int code;
 	struct dek *dek;
 	struct kms_error error;
@@ -83,8 +85,10 @@ static void *ask_primary(void *arg)
 	struct dek *dek = NULL;
 	struct kms_error error = { 0 };
 	bool is_late;
-	int r = kms_open_slot(kms, opening->kek, &opening->record,
-			      key_record_primary(&opening->record), &dek, &error);
+	int r = kms_ask_slot(kms, opening->kek, &opening->record,
+			     key_record_primary(&opening->record),
+			     &(struct asking){ .ret_is_absent = &opening->is_absent }, &dek,
+			     &error);
 
 	note_silence(opening->kek, r < 0 && kms_may_use_alternate(r, &error));
 	pthread_mutex_lock(&opening->lock);
@@ -160,22 +164,37 @@ static int opening_start(struct kms *kms, struct kek *kek, const struct key_reco
 
 /* ---- The caller -------------------------------------------------------------------------------------------------- */
 
-/* Wait for the primary's answer; UNTIL_MS -1: however long it takes. */
-static bool wait_for_primary(struct opening *opening, int64_t until_ms)
+static void wait_for_answer(struct opening *opening, int64_t until_ms)
 {
 	const struct timespec until = { .tv_sec = until_ms / 1000,
 					.tv_nsec = until_ms % 1000 * 1000000 };
+
+	(void)pthread_cond_timedwait(&opening->answered, &opening->lock, &until);
+}
+
+/* Wait for the primary's answer until it is time to ask others, because it is silent or nobody is there. */
+static bool wait_for_primary(struct opening *opening, int64_t until_ms)
+{
 	bool has_answered;
-	int r = 0;
+	int64_t now_ms;
 
 	pthread_mutex_lock(&opening->lock);
-	while (!opening->has_answered && r == 0)
-		r = until_ms < 0
-			    ? pthread_cond_wait(&opening->answered, &opening->lock)
-			    : pthread_cond_timedwait(&opening->answered, &opening->lock, &until);
+	while (!opening->has_answered && !atomic_load(&opening->is_absent) &&
+	       (now_ms = retry_now_ms()) < until_ms)
+		wait_for_answer(opening,
+				now_ms + SLICE_MS < until_ms ? now_ms + SLICE_MS : until_ms);
 	has_answered = opening->has_answered;
 	pthread_mutex_unlock(&opening->lock);
 	return has_answered;
+}
+
+/* Nobody else opens it: whatever the primary says in the end. */
+static void wait_to_the_end(struct opening *opening)
+{
+	pthread_mutex_lock(&opening->lock);
+	while (!opening->has_answered)
+		pthread_cond_wait(&opening->answered, &opening->lock);
+	pthread_mutex_unlock(&opening->lock);
 }
 
 static int64_t hedge_ms(const struct kms *kms, const struct kek *kek)
@@ -242,13 +261,13 @@ static int open_alternate(struct opening *opening, struct dek **ret_dek, size_t 
 	const struct key_record *record = &opening->record;
 	size_t order[KEY_SLOTS_MAX];
 	const size_t count = list_alternates(kms, record, order);
+	const struct asking asking = { .is_cancelled = &opening->is_decided };
 
 	for (size_t i = 0; i < count && !atomic_load(&opening->is_decided); i++) {
 		const struct slot *slot = &record->slots[order[i]];
 		struct kek *kek = kek_of_slot(kms, slot);
 
-		if (!kek ||
-		    kms_ask_slot(kms, kek, record, slot, &opening->is_decided, ret_dek, NULL) < 0)
+		if (!kek || kms_ask_slot(kms, kek, record, slot, &asking, ret_dek, NULL) < 0)
 			continue;
 		*ret_index = order[i];
 		return 0;
@@ -264,6 +283,10 @@ static struct kms_error primary_failure(struct opening *opening)
 	pthread_mutex_lock(&opening->lock);
 	if (opening->has_answered)
 		failure = opening->error;
+	else if (atomic_load(&opening->is_absent))
+		(void)kms_fail(&failure, -EHOSTUNREACH, KEY_STATE_UNREACHABLE,
+			       "key %s: its service cannot be reached",
+			       key_record_primary(&opening->record)->key_id);
 	else
 		(void)kms_fail(&failure, -ETIMEDOUT, KEY_STATE_UNREACHABLE,
 			       "key %s: no answer within %u ms",
@@ -323,7 +346,7 @@ static int open_with(struct opening *opening, struct dek **ret_dek, size_t *ret_
 	no = kms_remembered_no(opening->kms, key_record_primary(&opening->record), &failure);
 	r = no < 0 ? no : open_alternate(opening, &dek, &index);
 	if (r < 0)
-		(void)wait_for_primary(opening, -1);
+		wait_to_the_end(opening);
 	if (no == 0)
 		failure = primary_failure(opening);
 	if (!leave_primary(opening) || (r < 0 && no == 0))

@@ -26,7 +26,7 @@ static void explain_access(const struct kek *kek, const struct slot *slot, struc
 }
 
 static int open_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
-		     const struct slot *slot, const atomic_bool *is_cancelled, struct dek **ret_dek,
+		     const struct slot *slot, const struct asking *asking, struct dek **ret_dek,
 		     struct kms_error *error)
 {
 	const struct wrap_context context = { .volume = record->volume,
@@ -36,7 +36,9 @@ static int open_slot(struct kms *kms, struct kek *kek, const struct key_record *
 					     .context = &context,
 					     .slot = slot,
 					     .ret_secret = &secret,
-					     .is_cancelled = is_cancelled };
+					     .is_cancelled = asking ? asking->is_cancelled : NULL,
+					     .ret_is_absent = asking ? asking->ret_is_absent
+								     : NULL };
 	int r;
 
 	r = kek_ask(kms, kek, &request, error);
@@ -54,14 +56,14 @@ static int open_slot(struct kms *kms, struct kek *kek, const struct key_record *
 }
 
 int kms_ask_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
-		 const struct slot *slot, const atomic_bool *is_cancelled, struct dek **ret_dek,
+		 const struct slot *slot, const struct asking *asking, struct dek **ret_dek,
 		 struct kms_error *reterr)
 {
 	CLEANUP(dek_cleanup) struct dek *dek = NULL;
 	struct kms_error error = { 0 };
 	int r;
 
-	(void)!open_slot(kms, kek, record, slot, is_cancelled, &dek, &error);
+	(void)!open_slot(kms, kek, record, slot, asking, &dek, &error);
 	r = kms_audit_request(kms,
 			      slot->role == SLOT_RECOVERY ? AUDIT_RECOVERY_KEY_USED : AUDIT_UNWRAP,
 			      slot, &error);

@@ -65,18 +65,31 @@ static void name_key(const struct kek *kek, const struct slot *slot, struct kms_
 	memcpy(error->operation, said.operation, sizeof(error->operation));
 }
 
+/* No connection, or none that held: what a service that is there does not do twice in a row. */
+static bool is_absent(const struct kms_error *error, unsigned failures)
+{
+	return failures > 1 && error->http_status == 0 && error->state == KEY_STATE_UNREACHABLE;
+}
+
 int kek_ask(struct kms *kms, struct kek *kek, const struct kek_request *request,
 	    struct kms_error *error)
 {
 	struct retry retry;
+	unsigned failures = 0;
 	int r;
 
 	retry_begin(&retry, request->timeout_ms ? request->timeout_ms : kms->options.key_timeout_ms,
 		    request->is_cancelled ? request->is_cancelled : &kms->is_cancelled);
-	do
+	do {
 		r = guarded_attempt(kms, kek, &retry.call, request, error);
-	while (r < 0 && error->is_retryable && guard_may_retry(&kek->guard, error) &&
-	       retry_again(&retry, error));
+		if (r == -EHOSTUNREACH && is_absent(error, ++failures)) {
+			if (request->ret_is_absent)
+				atomic_store(request->ret_is_absent, true);
+			if (request->timeout_ms)
+				break;
+		}
+	} while (r < 0 && error->is_retryable && guard_may_retry(&kek->guard, error) &&
+		 retry_again(&retry, error));
 	error->code = r;
 	if (r < 0)
 		name_key(kek, request->slot, error);

@@ -51,7 +51,9 @@ struct kek_request {
 	struct secret **ret_secret;  /* generate, unwrap */
 	struct kms_key_info *ret_info;
 	const atomic_bool *is_cancelled; /* NULL: only by the end of the process */
-	uint32_t timeout_ms;             /* 0: as configured */
+	uint32_t timeout_ms; /* 0: as configured; else no longer than it takes to see that nobody is there */
+	atomic_bool *
+		ret_is_absent; /* becomes true when nobody is there, while it is asked on; NULL: none */
 };
 
 /*
@@ -84,9 +86,13 @@ MUST_CHECK int kms_open_slot(struct kms *kms, struct kek *kek, const struct key_
 			     const struct slot *slot, struct dek **ret_dek,
 			     struct kms_error *reterr);
 
-/* The same, given up when *IS_CANCELLED becomes true (may be NULL). */
+/* What others do and see while it is asked; both may be NULL.  As in struct kek_request. */
+struct asking {
+	const atomic_bool *is_cancelled;
+	atomic_bool *ret_is_absent;
+};
 MUST_CHECK int kms_ask_slot(struct kms *kms, struct kek *kek, const struct key_record *record,
-			    const struct slot *slot, const atomic_bool *is_cancelled,
+			    const struct slot *slot, const struct asking *asking,
 			    struct dek **ret_dek, struct kms_error *reterr);
 
 /* A new slot of DEK under KEK; its ids and role are set.  TIMEOUT_MS 0: as configured. */

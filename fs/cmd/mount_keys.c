@@ -44,7 +44,8 @@ static int test_default(struct session *session, const char *uri)
 	    !has_working_alternate(session))
 		return fail_key(session->invocation, r, &error);
 	notice(session->invocation,
-	       "primary unreachable: %s; new snapshots cannot be made until it answers", error.text);
+	       "primary unreachable: %s; new snapshots cannot be made until it answers",
+	       error.text);
 	return 0;
 }
 

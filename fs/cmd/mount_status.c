@@ -30,13 +30,16 @@ static void add_keys(const struct mount_status *status, struct json_object *keys
 	for (size_t i = 0; i < status->key_count; i++) {
 		const struct mount_key_status *key = &status->keys[i];
 		struct json_object *object = document_new_object();
+		char message[sizeof(key->message) + 32];
 
+		snprintf(message, sizeof(message), "%s%s",
+			 key->has_strayed ? "primary unreachable: " : "", key->message);
 		document_add_text(object, "key_id", key->key_id);
 		document_add_text(object, "provider", key->provider);
 		document_add_text(object, "state", key_state_name(key->state));
 		document_add_time(object, "since", key->since_s);
 		document_add_time(object, "last_ok", key->last_ok_s);
-		document_add_text(object, "message", key->message[0] == '\0' ? NULL : key->message);
+		document_add_text(object, "message", message[0] == '\0' ? NULL : message);
 		document_add_text(object, "advice", key->advice[0] == '\0' ? NULL : key->advice);
 		document_add_number(object, "data_keys", key->data_keys);
 		document_add_bool(object, "withdrawn", key->is_withdrawn);

@@ -227,6 +227,7 @@ static void set_state(struct health *health, const struct probe *probe)
 	}
 	if (probe->state == KEY_STATE_ENABLED)
 		status->last_ok_s = time(NULL);
+	status->has_strayed = status->has_strayed && probe->state != KEY_STATE_ENABLED;
 	memcpy(status->message, probe->error.text, sizeof(status->message));
 	memcpy(status->advice, probe->error.advice, sizeof(status->advice));
 	is_silent = status->state == KEY_STATE_UNREACHABLE ||
@@ -393,7 +394,7 @@ static void check(struct health *health)
 {
 	struct round round;
 
-	if (begin_round(health, &round) < 0)
+	if (health->keys.is_recovered || begin_round(health, &round) < 0)
 		return;
 	ask(&round);
 	if (confirm(&round)) {
@@ -436,6 +437,7 @@ int health_create(struct mount *mount, struct health **ret_health)
 	if (!health)
 		return -ENOMEM;
 	health->mount = mount;
+	health->keys.is_recovered = kms_has_recovery_key(mount->options->kms);
 	pthread_mutex_init(&health->keys.lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

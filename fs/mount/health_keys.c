@@ -50,6 +50,11 @@ static struct watched_kek *kek_of_record(struct health_keys *keys, struct key_re
 	kek->status.state = KEY_STATE_ENABLED;
 	kek->status.since_s = time(NULL);
 	kek->status.last_ok_s = kek->status.since_s;
+	if (keys->is_recovered) {
+		kek->status.state = KEY_STATE_UNKNOWN;
+		kek->status.last_ok_s = 0;
+		strcpy(kek->status.message, "data keys are opened with the recovery key");
+	}
 	kek->record = *record;
 	kek->next = keys->keks;
 	keys->keks = kek;
@@ -73,6 +78,7 @@ static void note_strayed(struct watched_kek *kek, const struct kms_error *primar
 {
 	struct mount_key_status *status = &kek->status;
 
+	status->has_strayed = true;
 	if (status->state != KEY_STATE_ENABLED)
 		return;
 	status->state = primary->state == KEY_STATE_CREDENTIALS_EXPIRED ? primary->state

@@ -43,6 +43,7 @@ struct watched_kek {
 struct health_keys {
 	pthread_mutex_t lock;
 	struct watched_kek *keks;
+	bool is_recovered; /* the recovery key opens everything: what primaries say is not asked */
 };
 
 /* Add what was opened or made since.  Any thread, without the lock. */

@@ -36,6 +36,7 @@ struct mount_key_status {
 	size_t data_keys;
 	bool is_withdrawn;
 	bool is_rotation_due;
+	bool has_strayed; /* an alternate slot opened data keys, because this key did not answer */
 };
 
 /* Something that an operator wants to know: NAME of meta/NAMES.md, "Event names".  Borrowed for the call. */

@@ -220,7 +220,7 @@ int store_publish_volume_record(struct store *store, struct volume_record *recor
 		r = volume_record_copy(record, &copy);
 	if (r < 0)
 		return r;
-	/* Data keys made from now on are wrapped as it says; spares that were made otherwise are dropped. */
+	/* Data keys made from now on are wrapped as it says. */
 	pthread_mutex_lock(&store->mutex);
 	strcpy(store->default_key, record->default_key);
 	volume_record_free(&store->current);
