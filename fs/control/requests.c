@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "fs/control/changes.h"
-#include "fs/control/slot_request.h"
 #include "fs/control/seal.h"
+#include "fs/control/slot_request.h"
 #include "meta/exit_code.h"
 
 void request_refuse(struct json_object *reply, int exit_code, const char *format, ...)
