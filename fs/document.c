@@ -246,6 +246,14 @@ struct json_object *document_element(const struct json_object *array, size_t ind
 	return index < document_length(array) ? json_object_array_get_idx(array, index) : NULL;
 }
 
+const char *document_element_text(const struct json_object *array, size_t index)
+{
+	struct json_object *element = document_element(array, index);
+
+	return json_object_is_type(element, json_type_string) ? json_object_get_string(element)
+							      : NULL;
+}
+
 struct json_object *document_read(const char *text, size_t size)
 {
 	struct json_tokener *tokener = need(json_tokener_new_ex(DEPTH_MAX));

@@ -54,6 +54,7 @@ bool document_is_true(const struct json_object *object, const char *name);
 struct json_object *document_member(const struct json_object *object, const char *name);
 size_t document_length(const struct json_object *array);
 struct json_object *document_element(const struct json_object *array, size_t index);
+const char *document_element_text(const struct json_object *array, size_t index);
 
 /* An object read from SIZE bytes of text, or NULL.  Bounded depth. */
 struct json_object *document_read(const char *text, size_t size);

@@ -179,11 +179,15 @@ static int finish(struct creation *creation)
 {
 	CLEANUP(own_credentials_restore)
 	struct own_credentials saved = own_credentials_take();
-	int r = prepare(creation);
+	int r;
 
 	(void)saved;
+	/* Whoever removes what nothing needs must not find its key record without its directory. */
+	pthread_rwlock_rdlock(&creation->store->creation_lock);
+	r = prepare(creation);
 	if (r == 0)
 		r = put_in_place(creation);
+	pthread_rwlock_unlock(&creation->store->creation_lock);
 	if (r == 0)
 		identity_index_change(creation->store, &creation->identity.snapshot, 1);
 	else

@@ -92,6 +92,8 @@ static struct store *store_new(int backing_fd, const struct store_options *optio
 	store->root_fd = fcntl(backing_fd, F_DUPFD_CLOEXEC, 0);
 	if (store->root_fd < 0 || pthread_mutex_init(&store->mutex, NULL) != 0 ||
 	    pthread_mutex_init(&store->index_mutex, NULL) != 0 ||
+	    pthread_mutex_init(&store->removal_mutex, NULL) != 0 ||
+	    pthread_rwlock_init(&store->creation_lock, NULL) != 0 ||
 	    pthread_mutex_init(&store->watch_mutex, NULL) != 0) {
 		if (store->root_fd >= 0)
 			close(store->root_fd);
@@ -116,6 +118,8 @@ static void store_free(struct store *store)
 	pthread_mutex_destroy(&store->mutex);
 	pthread_mutex_destroy(&store->watch_mutex);
 	pthread_mutex_destroy(&store->index_mutex);
+	pthread_mutex_destroy(&store->removal_mutex);
+	pthread_rwlock_destroy(&store->creation_lock);
 	free(store);
 }
 

@@ -93,6 +93,9 @@ struct store {
 	struct uuid strayed_dek; /* the first that an alternate opened; zero: none */
 	int64_t strayed_s;       /* when that was reported last */
 
+	pthread_mutex_t removal_mutex;  /* one deletion or sweep at a time */
+	pthread_rwlock_t creation_lock; /* read: a key record is made that nothing names yet */
+
 	pthread_mutex_t index_mutex; /* guards dek_index; taken before `mutex` */
 	struct dek_index *dek_index;
 };

@@ -110,6 +110,29 @@ MUST_CHECK int trust_stream_dek(struct trust *trust, const struct uuid *volume,
 MUST_CHECK int trust_set_stream_dek(struct trust *trust, const struct uuid *volume,
 				    const struct uuid *snapshot, const struct uuid *dek);
 
+/* ---- Snapshots: one small file each ------------------------------------------------------------------------------- */
+
+/* The highest generation of a snapshot's labels that this host has written.  -ENOENT. */
+MUST_CHECK int trust_labels_generation(struct trust *trust, const struct uuid *volume,
+				       const struct uuid *snapshot, uint64_t *ret_generation);
+MUST_CHECK int trust_see_labels(struct trust *trust, const struct uuid *volume,
+				const struct uuid *snapshot, uint64_t generation);
+
+/*
+ * A whole verification of a sealed snapshot found nothing; ROOT is the root of its seal.  trust_is_verified():
+ * was that the root?
+ */
+#define TRUST_ROOT_SIZE 32
+MUST_CHECK int trust_see_verified(struct trust *trust, const struct uuid *volume,
+				  const struct uuid *snapshot,
+				  const uint8_t root[static TRUST_ROOT_SIZE]);
+bool trust_is_verified(struct trust *trust, const struct uuid *volume, const struct uuid *snapshot,
+		       const uint8_t root[static TRUST_ROOT_SIZE]);
+
+/* Forget all that is known of a snapshot that was deleted. */
+void trust_forget_snapshot(struct trust *trust, const struct uuid *volume,
+			   const struct uuid *snapshot);
+
 /* ---- KEKs: which URIs were given on this host, and the last definite answers --------------------------------------- */
 
 /* Remember a URI given to init, keys set-default, add or rewrap.  KEY_ID may be NULL. */

@@ -15,7 +15,7 @@ static const char sign_prefix[] = "snapcrypt/1/record\n";
 static const char *const type_names[] = {
 	[RECORD_VOLUME] = "volume",       [RECORD_KEY] = "key",
 	[RECORD_IDENTITY] = "identity",   [RECORD_SEAL] = "seal",
-	[RECORD_TOMBSTONE] = "tombstone",
+	[RECORD_TOMBSTONE] = "tombstone", [RECORD_LABELS] = "labels",
 };
 
 const char *record_type_name(enum record_type type)

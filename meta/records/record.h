@@ -27,6 +27,7 @@ enum record_type {
 	RECORD_IDENTITY,
 	RECORD_SEAL,
 	RECORD_TOMBSTONE,
+	RECORD_LABELS,
 };
 
 /* As in the member `type`. */
