@@ -6,12 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/cmd/commands.h"
+#include "fs/cmd/deletion.h"
 #include "fs/cmd/session.h"
 #include "fs/cmd/snapshot_row.h"
 #include "fs/control/changes.h"
+
+const struct option_spec options_snapshot_create[] = {
+	{ "keep", 0, "DURATION", "its own retention: kept so long, whatever the rules say" },
+	{ "tag", 0, "NAME[=VALUE]", "tag it; may be repeated" },
+	{ NULL, 0, NULL, NULL },
+};
 
 #define SNAPSHOT_MODE 0777 /* less the umask, as mkdir(1) */
 
@@ -143,15 +151,47 @@ static int print_created(struct session *session, const char *name)
 	return EXIT_OK;
 }
 
+/* 0 where it has no retention of its own. */
+static int read_keep(struct invocation *invocation, int64_t *ret_keep_s)
+{
+	const char *text = option_value(invocation, "keep");
+
+	*ret_keep_s = 0;
+	if (text != NULL && (config_parse_duration(text, ret_keep_s) < 0 || *ret_keep_s <= 0))
+		return fail(invocation, EXIT_USAGE, "--keep %s: not a duration such as 30d", text);
+	return 0;
+}
+
+static int set_labels(struct session *session, const struct control_mount *mount, const char *name,
+		      int64_t keep_s)
+{
+	const struct deletion deletion = { session, mount };
+	struct label_change change = {
+		.action = LABEL_KEEP,
+		.text = "",
+		.reason = "",
+		.keep_until_s = time(NULL) + keep_s,
+	};
+	int r = keep_s == 0 ? 0 : deletion_label(&deletion, name, &change);
+
+	change.action = LABEL_TAG;
+	for (size_t i = 0; r == 0 && (change.text = option_nth(session->invocation, "tag", i)); i++)
+		r = deletion_label(&deletion, name, &change);
+	return r;
+}
+
 int cmd_snapshot_create(struct invocation *invocation)
 {
 	const char *name = operand(invocation, 1);
+	int64_t keep_s = 0;
 	const struct control_mount *mount = NULL;
 	struct session session;
 	int r = 0;
 
 	session_init(&session, invocation);
-	r = session_open_volume(&session, operand(invocation, 0));
+	r = read_keep(invocation, &keep_s);
+	if (r == 0)
+		r = session_open_volume(&session, operand(invocation, 0));
 	if (r == 0)
 		r = session_open_kms(&session);
 	if (r == 0)
@@ -163,6 +203,8 @@ int cmd_snapshot_create(struct invocation *invocation)
 	if (r == 0)
 		r = mount != NULL ? create_in_mount(&session, mount, name)
 				  : create_here(&session, name);
+	if (r == 0)
+		r = set_labels(&session, mount, name, keep_s);
 	if (r == 0)
 		r = print_created(&session, name);
 	session_close(&session);

@@ -14,6 +14,7 @@
 
 const struct option_spec options_snapshot_list[] = {
 	{ "key", 0, "KEYID", "only those that need this Encryption Key ID" },
+	{ "tag", 0, "NAME[=VALUE]", "only those with this tag" },
 	{ "since", 0, "TIME", "only those created at or after" },
 	{ "until", 0, "TIME", "only those created before" },
 	{ "state", 0, "STATE", "only those in this state" },
@@ -77,10 +78,28 @@ static bool is_named(const struct invocation *invocation, const struct snapshot_
 	return false;
 }
 
+/* A name alone is any value of it. */
+static bool has_tag(const struct snapshot_row *row, const char *tag)
+{
+	const size_t length = tag == NULL ? 0 : strlen(tag);
+
+	for (size_t i = 0; tag != NULL && i < row->labels.tag_count; i++) {
+		const char *other = row->labels.tags[i];
+
+		if (strcmp(other, tag) == 0 ||
+		    (strchr(tag, '=') == NULL && strncmp(other, tag, length) == 0 &&
+		     other[length] == '='))
+			return true;
+	}
+	return tag == NULL;
+}
+
 static bool is_selected(const struct selection *selection, const struct snapshot_row *row)
 {
 	if (selection->state != NULL &&
 	    strcmp(selection->state, snapshot_state_name(row->state)) != 0)
+		return false;
+	if (!has_tag(row, option_value(selection->invocation, "tag")))
 		return false;
 	if (selection->key_id != NULL && !snapshot_row_needs_key(row, selection->key_id))
 		return false;

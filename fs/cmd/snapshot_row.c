@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/control/retention_change.h"
 #include "fs/store/key_list.h"
 #include "meta/key_id.h"
 #include "meta/records/identity.h"
@@ -31,6 +32,7 @@ void snapshot_row_free(struct snapshot_row *row)
 		free(row->key_ids[i]);
 	free(row->key_ids);
 	seal_free(&row->seal);
+	labels_record_free(&row->labels);
 	free(row->name);
 	memset(row, 0, sizeof(*row));
 }
@@ -120,6 +122,9 @@ int snapshot_row_read(struct store *store, struct snapshot *snapshot, int fd,
 		row.is_trusted = snapshot_is_trusted(snapshot);
 		read_identity(fd, &row);
 		row.has_seal = seal_of_snapshot(store, &row.id, &row.seal) == 0;
+		/* What cannot be believed is a finding of verify, and keeps prune from deleting; here there is nothing to show. */
+		if (labels_load(store, &row.id, &row.labels) < 0)
+			row.labels = (struct labels_record){ 0 };
 		r = count_usage(store, snapshot, fd, &row);
 		if (r == 0 && row.is_encrypted)
 			r = snapshot_key_ids(snapshot, &row.key_ids, &row.key_id_count);
@@ -258,7 +263,5 @@ void snapshot_row_json(const struct snapshot_row *row, struct json_object *objec
 	document_add(object, "encryption_key_ids", key_ids);
 	document_add_bool(object, "origin_verified", row->is_trusted);
 	document_add_text(object, "writer", row->writer[0] == '\0' ? NULL : row->writer);
-	document_add(object, "tags", document_new_object());
-	document_add(object, "holds", document_new_array());
-	document_add_null(object, "expires");
+	labels_document(&row->labels, object);
 }

@@ -5,6 +5,7 @@
 
 #include "fs/cmd/usage.h"
 #include "fs/document.h"
+#include "fs/store/labels.h"
 #include "fs/store/seal.h"
 #include "fs/store/snapshot.h"
 
@@ -24,6 +25,7 @@ struct snapshot_row {
 	char **key_ids;
 	size_t key_id_count;
 	int64_t period_s;                     /* streams and root; else 0 */
+	struct labels_record labels;          /* of generation 0 where there are none */
 	char writer[WRITER_FINGERPRINT_SIZE]; /* "" where there is none */
 };
 

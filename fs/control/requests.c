@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/control/changes.h"
+#include "fs/control/retention_change.h"
 #include "fs/control/seal.h"
 #include "fs/control/slot_request.h"
 #include "meta/exit_code.h"
@@ -151,6 +152,11 @@ void request_run(const struct control_options *options, const struct json_object
 		{ "keys trust", run_trust, false },
 		{ SLOT_REQUEST, slot_request_run, true },
 		{ "snapshot seal", run_seal, true },
+		{ DELETE_REQUEST, retention_run_delete, true },
+		{ SWEEP_REQUEST, retention_run_sweep, true },
+		{ LABEL_REQUEST, retention_run_label, true },
+		{ POLICY_REQUEST, retention_run_policy, true },
+		{ FORGET_REQUEST, retention_run_forget, false },
 	};
 	const char *command = document_text(request, "command");
 
