@@ -188,15 +188,35 @@ static void add_snapshot(struct verify_run *run, struct snapshot *snapshot,
 	run->skipped += counts->skipped;
 }
 
+/* Retention may ask for snapshots that are verified: all of this one was read, and nothing was found. */
+static void remember_verified(struct verify_run *run, struct snapshot *snapshot,
+			      const struct verify_counts *counts)
+{
+	struct session *session = &run->session;
+	int r = 0;
+
+	if (!counts->has_root || run->options.is_structure_only ||
+	    run->options.sample_percent < 100)
+		return;
+	r = trust_see_verified(session->access.trust, &store_volume(session->store)->volume,
+			       snapshot_id(snapshot), counts->root);
+	if (r < 0)
+		notice(session->invocation, "%s: not remembered as verified: %s",
+		       snapshot_name(snapshot), strerror(-r));
+}
+
 static int verify_one(void *arg, struct snapshot *snapshot, int fd)
 {
 	struct verify_run *run = arg;
 	struct verify_counts counts = { 0 };
+	const uint64_t before = findings_total(&run->findings);
 	const int r = verify_snapshot(&run->options, snapshot, fd, &counts);
 
 	if (r < 0)
 		return session_fail_errno(&run->session, r, "snapshot", snapshot_name(snapshot));
 	add_snapshot(run, snapshot, &counts);
+	if (findings_total(&run->findings) == before)
+		remember_verified(run, snapshot, &counts);
 	return 0;
 }
 

@@ -163,11 +163,45 @@ def check_left_overs(volume, copies):
 
 def test_nights_of_backups(sandbox, volume):
     """A short form of scripts/campaign/retention."""
-    copies = nights(sandbox, volume, 6, 20)
-    # Those of three days, and the newest of the week before, which ended with the first night.
-    assert set(copies) == {"n00", "n03", "n04", "n05"}
+    count = int(os.environ.get("SNAPCRYPT_NIGHTS", "6"))
+    copies = nights(sandbox, volume, count, int(os.environ.get("SNAPCRYPT_NIGHT_FILES", "20")))
+    # Those of three days, and the newest of the week before; the first night was a Sunday.
+    sunday = (count - 2) // 7 * 7
+    assert set(copies) == {f"n{number:02}" for number in (sunday, *range(count - 3, count))}
     check_left_overs(volume, copies)
     target = sandbox.directory("target")
     for name, copy in copies.items():
         volume.run("restore", name, target / name)
         assert_same(copy, target / name)
+
+
+def test_only_what_was_verified_counts(sandbox, volume):
+    """A snapshot that verify has not found in order takes no place, and keeps none from being kept."""
+    configure(sandbox, volume, "keep_last = 1\nrequire_verified = yes\n")
+    volume.run("policy set")
+    make(volume, "1")
+    make(volume, "2")
+    output = check(volume.json("prune", "--yes"))
+    assert actions(output) == {"1": "keep", "2": "keep"}, "nothing that counts: nothing may go"
+    volume.run("verify", "1")
+    make(volume, "3")
+    output = check(volume.json("prune", "--yes"))
+    assert actions(output) == {"1": "keep", "2": "delete", "3": "keep"}
+    assert {row["name"] for row in output["snapshots"] if row["verified"]} == {"1"}
+    volume.run("verify")
+    assert actions(volume.json("prune", "--yes")) == {"1": "delete", "3": "keep"}
+
+
+def test_open_snapshots_take_no_place(sandbox, volume):
+    configure(sandbox, volume, "keep_last = 1\n")
+    volume.run("policy set")
+    make(volume, "1-old")
+    make(volume, "2-new")
+    make(volume, "3-open", seal=False)
+    output = check(volume.json("prune", "--dry-run", "--include-open"))
+    assert actions(output) == {"1-old": "delete", "2-new": "keep", "3-open": "keep"}
+    make(volume, "4-newer", seal=False)
+    output = check(volume.json("prune", "--dry-run", "--include-open"))
+    assert actions(output) == {"1-old": "delete", "2-new": "keep", "3-open": "delete", "4-newer": "keep"}
+    output = check(volume.json("prune", "--yes"))
+    assert actions(output)["3-open"] == "keep" and output["deleted"] == 1
