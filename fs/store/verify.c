@@ -229,6 +229,19 @@ static int walk(struct verifying *verifying, int fd)
 	return walk_snapshot(&options, &visitor);
 }
 
+/* Whose identity it has: a snapshot that somebody else made in the place of one. */
+static void check_origin(const struct verifying *verifying)
+{
+	static const char text[] = "origin not verified: its identity is of another writer";
+
+	if (snapshot_is_trusted(verifying->snapshot))
+		return;
+	if (verify_knows_writer(verifying->options->store))
+		verify_report(verifying, FINDING_ORIGIN, "", FINDING_NO_BLOCK, "%s", text);
+	else
+		verify_notice(verifying, FINDING_ORIGIN, "", text);
+}
+
 int verify_snapshot(const struct verify_options *options, struct snapshot *snapshot, int fd,
 		    struct verify_counts *counts)
 {
@@ -252,6 +265,7 @@ int verify_snapshot(const struct verify_options *options, struct snapshot *snaps
 	default:
 		break;
 	}
+	check_origin(&verifying);
 	if (options->is_structure_only)
 		return verify_structure(&verifying, fd);
 	r = verify_seal(&verifying);

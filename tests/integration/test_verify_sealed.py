@@ -344,6 +344,8 @@ def test_forged_by_a_foreign_writer(sandbox, place):
     other = {"SNAPCRYPT_STATE_DIR": str(sandbox.directory("host")),
              "SNAPCRYPT_TRUSTED_WRITERS": sandbox.json("volume", "show", place.volume.backing)["writer"]}
     shutil.copy(sandbox.state / "keyring", other["SNAPCRYPT_STATE_DIR"])
+    key = sandbox.json("keyring", "list", sandbox.state / "keyring")["keys"][0]["id"]
+    other["SNAPCRYPT_KEY"] = f"keyring://{other['SNAPCRYPT_STATE_DIR']}/keyring#{key}"
     sandbox.allow(".*")
     with place.volume.mount(env=other) as mount:
         (mount.path / NAME).mkdir()
@@ -389,7 +391,7 @@ def test_a_new_host_with_nothing_but_the_key(sandbox, place):
     assert_same(place.source, sandbox.root / "unknown")
     sandbox.allow("origin not verified")
     with place.volume.mount("ro", f"snapshot={NAME}", arguments=key, env=environment) as mount:
-        assert (mount.path / NAME / "file").read_bytes() == (place.source / "file").read_bytes()
+        assert (mount.path / "file").read_bytes() == (place.source / "file").read_bytes()
     fingerprint = sandbox.json("volume", "show", place.volume.backing)["writer"]
     sandbox.configure(f"[global]\ntrusted_writers = {fingerprint}\nrequire_trusted_origin = yes\n")
     done = sandbox.run("restore", place.volume.backing, NAME, sandbox.root / "known", *key, env=environment)
