@@ -164,7 +164,7 @@ static int fail_record(struct work *work, int error)
 	char id[UUID_TEXT_SIZE];
 
 	uuid_format(&work->record.dek, id);
-	store_fail(work->reterr, error, exit_code_from_errno(error),
+	store_fail(work->reterr, error, (enum exit_code)exit_code_from_errno(error),
 		   "key record of data key %s: %s", id,
 		   error == -EACCES ? "its writer is not trusted here" : strerror(-error));
 	if (error == -EACCES) {

@@ -88,7 +88,7 @@ int slot_change_settings(const struct change_target *target, const struct slot_c
 	if (r > 0) {
 		r = store_publish_volume_record(target->store, &record);
 		if (r < 0)
-			store_fail(reterr, r, exit_code_from_errno(r),
+			store_fail(reterr, r, (enum exit_code)exit_code_from_errno(r),
 				   "settings of the volume were not written: %s", strerror(-r));
 	}
 	volume_record_free(&record);

@@ -34,7 +34,7 @@ static int open_key(struct store *store, const struct uuid *dek_id, struct store
 
 	dek_put(dek);
 	if (r < 0) {
-		store_fail(reterr, r, exit_code_from_errno(r), "data key: %s",
+		store_fail(reterr, r, (enum exit_code)exit_code_from_errno(r), "data key: %s",
 			   error.text[0] != '\0' ? error.text : strerror(-r));
 		store_advise(reterr, "%s", error.advice);
 	}
@@ -400,7 +400,7 @@ int snapshot_seal(struct snapshot *snapshot, const struct seal_options *options,
 	r = seal_at_depth(snapshot, options, 0, &seal, reterr);
 	if (r < 0) {
 		if (reterr->code == 0)
-			store_fail(reterr, r, exit_code_from_errno(r), "%s: %s",
+			store_fail(reterr, r, (enum exit_code)exit_code_from_errno(r), "%s: %s",
 				   snapshot_name(snapshot), strerror(-r));
 		return r;
 	}

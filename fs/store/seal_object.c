@@ -26,7 +26,7 @@ int sealing_fail(struct sealing *sealing, const struct place *parent, const char
 	if (*backing && name_decode(parent, backing, name) < 0)
 		strcpy(name, "?");
 	store_fail(sealing->reterr, error,
-		   error == -EBADMSG ? EXIT_FINDINGS : exit_code_from_errno(error),
+		   error == -EBADMSG ? EXIT_FINDINGS : (enum exit_code)exit_code_from_errno(error),
 		   "%s: %s (%s%s%s): %s: %s", snapshot_name(sealing->snapshot),
 		   *name ? name : "directory", parent->path, *backing ? "/" : "", backing, what,
 		   error == -EBADMSG ? "not authentic" : strerror(-error));

@@ -148,7 +148,8 @@ static int open_manifest(struct sealed_view *view)
 static int fail_to_open(const struct snapshot *snapshot, int error, const char *what,
 			struct store_error *reterr)
 {
-	enum exit_code code = error == -EBADMSG ? EXIT_FINDINGS : exit_code_from_errno(error);
+	enum exit_code code = error == -EBADMSG ? EXIT_FINDINGS
+						: (enum exit_code)exit_code_from_errno(error);
 
 	if (error == -EACCES)
 		code = EXIT_ORIGIN;
