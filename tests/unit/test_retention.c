@@ -27,12 +27,28 @@ static const char *const tag_lists[][2] = { { "weekly", "db" }, { "db", "keep" }
 /* The period as text, by the C library's calendar. */
 static void period_text(unsigned period, int64_t time_s, char text[static 32])
 {
-	static const char *const formats[] = { "%F %H", "%F", "%G-%V", "%Y-%m", "%Y" };
 	const time_t time = (time_t)time_s;
 	struct tm tm;
+	size_t length = 0;
 
 	gmtime_r(&time, &tm);
-	assert_true(strftime(text, 32, formats[period], &tm) > 0);
+	switch (period) {
+	case 0:
+		length = strftime(text, 32, "%F %H", &tm);
+		break;
+	case 1:
+		length = strftime(text, 32, "%F", &tm);
+		break;
+	case 2:
+		length = strftime(text, 32, "%G-%V", &tm);
+		break;
+	case 3:
+		length = strftime(text, 32, "%Y-%m", &tm);
+		break;
+	default:
+		length = strftime(text, 32, "%Y", &tm);
+	}
+	assert_true(length > 0);
 }
 
 static bool model_counts(const struct retention *rules, const struct retention_item *item)
