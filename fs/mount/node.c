@@ -383,7 +383,7 @@ int nodes_location(struct nodes *nodes, const struct node *node, struct node **r
 		backing[BACKING_NAME_SIZE - 1] = '\0';
 		*ret_parent = node->names->parent;
 		node->names->parent->references++;
-		r = 0;
+		r = node->names->next != NULL;
 	}
 	pthread_mutex_unlock(&nodes->lock);
 	return r;

@@ -103,7 +103,10 @@ void nodes_forget(struct nodes *nodes, uint64_t id, uint64_t count);
 void nodes_hold(struct nodes *nodes, struct node *node);
 void nodes_release(struct nodes *nodes, struct node *node); /* accepts NULL */
 
-/* Where a node is: its parent, with one reference more, and its name there.  -ENOENT: it has no name any more. */
+/*
+ * Where a node is: its parent, with one reference more, and its name there.  1: it has other names, too.  -ENOENT: it
+ * has no name any more.
+ */
 MUST_CHECK int nodes_location(struct nodes *nodes, const struct node *node,
 			      struct node **ret_parent, char backing[static BACKING_NAME_SIZE]);
 

@@ -63,25 +63,65 @@ int scope_enter(struct scope *scope, struct mount *mount, fuse_ino_t id)
 	return scope_enter_locked(scope, id);
 }
 
+static void unpin(struct scope *scope)
+{
+	if (scope->directory)
+		directory_put(scope->mount->directories, scope->directory);
+	if (scope->is_referenced)
+		nodes_release(scope->mount->nodes, scope->directory);
+	scope->directory = NULL;
+	scope->is_referenced = false;
+}
+
+/* Does the name that scope_locate() found stand for something else by now? */
+static bool is_elsewhere(const struct scope *scope)
+{
+	struct attr attr;
+
+	return scope_attr(scope, &attr) == -ESTALE;
+}
+
+static int pin_parent(struct scope *scope, struct node *parent)
+{
+	int r = pin(scope, parent);
+
+	scope->is_referenced = r == 0;
+	return r;
+}
+
+/*
+ * By any of its names: of a file with several, one may have gone without the kernel's doing, with a snapshot that a
+ * command removed.
+ */
 static int locate_locked(struct scope *scope, fuse_ino_t id)
 {
-	struct node *parent = NULL;
+	struct nodes *nodes = scope->mount->nodes;
 	int r = find(scope, id);
 
 	if (r < 0)
 		return r;
 	if (id == FUSE_ROOT_ID)
 		return pin(scope, scope->node);
-	r = nodes_location(scope->mount->nodes, scope->node, &parent, scope->backing);
-	if (r < 0)
-		return r;
-	r = pin(scope, parent);
-	if (r < 0) {
-		nodes_release(scope->mount->nodes, parent);
-		return r;
+	for (;;) {
+		struct node *parent = NULL;
+
+		r = nodes_location(nodes, scope->node, &parent, scope->backing);
+		if (r < 0)
+			return r;
+		const bool has_more = r > 0;
+
+		r = pin_parent(scope, parent);
+		const bool is_gone = has_more && (r == -ESTALE || r == -ENOENT ||
+						  (r == 0 && is_elsewhere(scope)));
+
+		if (is_gone)
+			nodes_remove_name(nodes, scope->node, parent, scope->backing);
+		if (r < 0)
+			nodes_release(nodes, parent);
+		if (!is_gone)
+			return r < 0 ? r : check_served(scope);
+		unpin(scope);
 	}
-	scope->is_referenced = true;
-	return check_served(scope);
 }
 
 int scope_locate(struct scope *scope, struct mount *mount, fuse_ino_t id)
@@ -99,16 +139,6 @@ int scope_target(struct scope *scope, struct mount *mount, fuse_ino_t id)
 		return r;
 	return node_type(scope->node) == S_IFDIR ? pin(scope, scope->node)
 						 : locate_locked(scope, id);
-}
-
-static void unpin(struct scope *scope)
-{
-	if (scope->directory)
-		directory_put(scope->mount->directories, scope->directory);
-	if (scope->is_referenced)
-		nodes_release(scope->mount->nodes, scope->directory);
-	scope->directory = NULL;
-	scope->is_referenced = false;
 }
 
 void scope_leave(struct scope *scope)

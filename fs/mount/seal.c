@@ -65,7 +65,7 @@ static void forget_below(struct mount *mount, const struct node *directory)
 			notifier_inode(mount->notifier, ids[i], 0, 0);
 	free(ids);
 	/* Names at snapshot depth are plain. */
-	if (nodes_location(mount->nodes, directory, &parent, name) == 0) {
+	if (nodes_location(mount->nodes, directory, &parent, name) >= 0) {
 		notifier_entry(mount->notifier, parent->id, name);
 		nodes_release(mount->nodes, parent);
 	}

@@ -194,7 +194,7 @@ static void note_directory(struct withdrawal *withdrawal, struct node *node)
 	struct node *parent = NULL;
 	char name[BACKING_NAME_SIZE];
 
-	if (node->id != FUSE_ROOT_ID && nodes_location(mount->nodes, node, &parent, name) == 0) {
+	if (node->id != FUSE_ROOT_ID && nodes_location(mount->nodes, node, &parent, name) >= 0) {
 		add_name(withdrawal, parent, name);
 		nodes_release(mount->nodes, parent);
 	}

@@ -87,6 +87,23 @@ def test_a_key_stays_while_a_link_needs_it(volume):
     assert not markers(volume)
 
 
+def test_a_link_stays_readable_when_the_other_snapshot_goes_under_a_mount(volume):
+    """The mount may know the file by its name in the removed snapshot."""
+    with volume.mount() as mount:
+        for name in ("1", "2"):
+            fill(mount, name, linked_from="1" if name == "2" else None)
+        for name in ("1", "2", "3"):
+            os.makedirs(mount.path / name, exist_ok=True)
+        os.link(mount.path / "1" / "file", mount.path / "3" / "again")
+        volume.run("snapshot seal", "1", "2", "3")
+        assert os.stat(mount.path / "3" / "again").st_nlink == 3
+        volume.run("snapshot delete", "3", "--yes")
+        assert os.stat(mount.path / "2" / "linked").st_nlink == 2
+        assert (mount.path / "1" / "file").read_bytes() == b"1" * 1000
+        volume.run("snapshot delete", "1", "--yes")
+        assert (mount.path / "2" / "linked").read_bytes() == b"1" * 1000
+
+
 def test_shred_destroys_the_key_first_and_tells_every_mount(volume, sandbox):
     make(volume, "1", "2")
     with volume.mount("ro") as mount:
