@@ -115,7 +115,8 @@ def night(clock, mount, volume, source, number, when):
 
 def nights(sandbox, volume, count, files):
     clock = Clock(sandbox.root, sandbox)
-    configure(sandbox, volume, "keep_within = 3d\nkeep_weekly = 2\n")
+    # Half a day away from any night, so that no second decides.
+    configure(sandbox, volume, "keep_within = 60h\nkeep_weekly = 2\n")
     volume.run("policy set")
     keyring = sandbox.state / "keyring"
     retired = volume.json("volume show")["encryption_key_id"]
