@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "kms/crypto/hash.h"
 #include "kms/keyring_file.h"
 #include "meta/records/identity.h"
 #include "meta/records/seal_record.h"
@@ -271,7 +272,18 @@ static void a_host_that_forgot_finds_its_streams_key_again(void **state)
 
 /* ---- Seals ------------------------------------------------------------------------------------------------------- */
 
-/* As the seal command will: record SEQUENCE names the snapshot and its DEK. */
+static void root_of(const struct volume_fixture *fixture, uint64_t sequence, uint8_t *root)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), ".snapcrypt/seals/%u", (unsigned)sequence);
+	char *text = volume_fixture_read(fixture, name);
+
+	assert_int_equal(sha256(bytes_from_text(text), root), 0);
+	free(text);
+}
+
+/* As the seal command does: record SEQUENCE names the snapshot and its DEK. */
 static void seal(struct volume_fixture *fixture, struct snapshot *snapshot, uint64_t sequence,
 		 struct trust *trust)
 {
@@ -291,6 +303,8 @@ static void seal(struct volume_fixture *fixture, struct snapshot *snapshot, uint
 	char *line = NULL;
 	char *text = NULL;
 
+	if (record.has_previous)
+		root_of(fixture, sequence - 1, record.previous);
 	record.deks = calloc(1, sizeof(*record.deks));
 	assert_non_null(record.deks);
 	record.deks[0] = id;
@@ -311,7 +325,7 @@ static void bury(struct volume_fixture *fixture, const struct uuid *snapshot, st
 {
 	char reason[] = "test";
 	char snapshot_name_text[] = "monday";
-	const struct tombstone tombstone = {
+	struct tombstone tombstone = {
 		.sequence = 2,
 		.volume = fixture->record.volume,
 		.snapshot = *snapshot,
@@ -323,6 +337,7 @@ static void bury(struct volume_fixture *fixture, const struct uuid *snapshot, st
 	char *line = NULL;
 	char *text = NULL;
 
+	root_of(fixture, 1, tombstone.previous);
 	assert_int_equal(tombstone_encode(&tombstone, &line), 0);
 	assert_int_equal(trust_sign(trust, line, &text), 0);
 	volume_fixture_write(fixture, ".snapcrypt/seals/2", text);
