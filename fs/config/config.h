@@ -110,8 +110,8 @@ const char *config_origin_name(enum config_origin origin);
 /* The state directory and the runtime directory, as configured or by default (XDG when unprivileged). */
 const char *config_state_dir(const struct config *config);
 const char *config_runtime_dir(const struct config *config);
-/* STATE/NAME unless KEY is configured (keyring, audit_log); free() it. */
-MUST_CHECK int config_state_path(const struct config *config, const char *volume, const char *key,
-				 const char *name, char **ret_path);
+/* STATE/FILE unless NAME is configured (keyring, audit_log); free() it. */
+MUST_CHECK int config_state_path(const struct config *config, const char *volume, const char *name,
+				 const char *file, char **ret_path);
 
 #endif

@@ -260,12 +260,10 @@ static void decide(struct health *health, struct watched_kek *kek)
 	const bool is_over = end_ms >= 0 && now_ms() >= end_ms;
 
 	pthread_mutex_lock(&health->keys.lock);
-	if (key_state_is_definite_no(kek->status.state))
+	if (key_state_is_definite_no(kek->status.state) || (kek->silent_since_ms != 0 && is_over))
 		kek->withdrawn_as = kek->status.state;
 	else if (kek->silent_since_ms == 0)
 		kek->withdrawn_as = KEY_STATE_UNKNOWN;
-	else if (is_over)
-		kek->withdrawn_as = kek->status.state;
 	kek->status.is_withdrawn = kek->withdrawn_as != KEY_STATE_UNKNOWN;
 	pthread_mutex_unlock(&health->keys.lock);
 	if (!is_over || key_state_is_definite_no(kek->status.state))

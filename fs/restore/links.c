@@ -156,18 +156,17 @@ int links_make(const struct link_group *group, int root_fd, int dir_fd, const ch
 	char self[64];
 	struct stat stat;
 	const int fd = open_beneath(root_fd, group->path, O_PATH | O_NOFOLLOW, 0);
-	int r = 0;
+	int r;
 
 	if (fd < 0)
 		return fd;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	/* By descriptor: whoever can write to the target may have put something else at the path. */
-	if (fstat(fd, &stat) != 0)
-		r = -errno;
-	else if (!links_is_same(group, &stat))
+	r = fstat(fd, &stat) < 0 ? -errno : 0;
+	if (r == 0 && !links_is_same(group, &stat))
 		r = -ESTALE;
-	else if (linkat(AT_FDCWD, self, dir_fd, name, AT_SYMLINK_FOLLOW) != 0)
-		r = -errno;
+	if (r == 0)
+		r = linkat(AT_FDCWD, self, dir_fd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 	close(fd);
 	return r;
 }

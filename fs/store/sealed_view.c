@@ -349,8 +349,9 @@ int sealed_lookup(struct sealed_view *view, const struct manifest_object *direct
 	struct manifest_entry entry;
 	int r = read_directory(view, directory, &found);
 
-	if (r == 0)
-		r = manifest_lookup(&view->manifest, &found, name, &entry);
+	if (r < 0)
+		return r;
+	r = manifest_lookup(&view->manifest, &found, name, &entry);
 	if (r < 0)
 		return r;
 	snprintf(ret_entry->name, sizeof(ret_entry->name), "%s", name);
