@@ -53,7 +53,7 @@ void mount_refuse_writes(struct mount *mount, const struct uuid *dek_id, enum ke
 	/* Nothing new is written from here on; what was acknowledged is. */
 	store_refuse_writes(mount->store, dek_id, error);
 	int r = files_flush_dek(mount->store, dek_id);
-	int closed = open_files_withdraw(mount->files, dek_id, error);
+	int closed = open_files_end(mount->files, dek_id, error);
 
 	report_losses(mount, r < 0 ? r : closed);
 }
