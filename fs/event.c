@@ -95,7 +95,7 @@ static int start(struct events *events, const struct event *event, pid_t *ret_pi
 	char language[] = "LANG=C.UTF-8";
 	char name[sizeof("SNAPCRYPT_EVENT=") + NAME_SIZE];
 	char *const environment[] = { path, language, name, NULL };
-	int input;
+	int input = -1;
 	int r = fill_pipe(event, &input);
 
 	if (r < 0)

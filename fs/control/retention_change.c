@@ -103,7 +103,8 @@ static int label_fail(const char *name, const struct label_change *change, int e
 				  change->text,
 				  error == -E2BIG ? "there are too many"
 						  : "empty, too long, or with control characters");
-	return store_fail(reterr, error, exit_code_from_errno(error), "%s: labels: %s", name,
+	return store_fail(reterr, error, (enum exit_code)exit_code_from_errno(error),
+			  "%s: labels: %s", name,
 			  error == -EBADMSG ? "those of the volume are not authentic or not the "
 					      "newest; see 'snapcrypt verify'"
 					    : strerror(-error));
@@ -236,7 +237,7 @@ int change_policy(const struct change_target *target, const char *text, struct s
 					  : store_publish_volume_record(target->store, &record);
 	}
 	volume_record_free(&record);
-	return r < 0 ? store_fail(reterr, r, exit_code_from_errno(r),
+	return r < 0 ? store_fail(reterr, r, (enum exit_code)exit_code_from_errno(r),
 				  "settings of the volume were not written: %s", strerror(-r))
 		     : 0;
 }
