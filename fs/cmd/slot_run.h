@@ -50,7 +50,7 @@ MUST_CHECK int slot_run_execute(struct slot_run *run);
 /* Change the settings for new data keys, and write the indexes again. */
 MUST_CHECK int slot_run_finish(struct slot_run *run, bool changes_settings);
 
-/* See what the keys are needed for now. */
+/* Count what needs the keys at this moment. */
 MUST_CHECK int slot_run_count_needs(struct slot_run *run);
 
 #endif

@@ -335,7 +335,7 @@ static int apply_left_overs(void *arg, struct dek *dek)
 	return recovery_apply(store->recovery, dek);
 }
 
-/* What new DEKs are made for now, copied: commands change it meanwhile. */
+/* The settings that new DEKs are made with, copied: commands may change them meanwhile. */
 struct settings {
 	char uri[KEY_ID_SIZE];
 	struct volume_record volume;
