@@ -10,6 +10,7 @@
 #define WAIT_BASE_MS 100
 #define WAIT_MAX_MS  1000
 #define SLICE_MS     50
+#define ATTEMPT_MS   500
 
 int64_t retry_now_ms(void)
 {
@@ -21,9 +22,12 @@ int64_t retry_now_ms(void)
 
 void retry_begin(struct retry *retry, uint32_t timeout_ms, const atomic_bool *is_cancelled)
 {
+	const int64_t deadline_ms = retry_now_ms() + timeout_ms;
+	const int64_t attempt_ms = timeout_ms / 4 < ATTEMPT_MS ? timeout_ms / 4 : ATTEMPT_MS;
+
 	*retry = (struct retry){
-		.call = { .deadline_ms = retry_now_ms() + timeout_ms,
-			  .is_cancelled = is_cancelled },
+		.call = { .deadline_ms = deadline_ms, .is_cancelled = is_cancelled },
+		.last_start_ms = deadline_ms - attempt_ms,
 	};
 }
 
@@ -54,7 +58,7 @@ bool retry_again(struct retry *retry, const struct kms_error *error)
 	    (error->code == -EPROTO && retry->attempt > 1))
 		return false;
 	wake_ms = retry_now_ms() + wait_ms(retry, error);
-	if (wake_ms >= retry->call.deadline_ms)
+	if (wake_ms > retry->last_start_ms)
 		return false;
 	while (retry_now_ms() < wake_ms) {
 		if (is_cancelled(retry))

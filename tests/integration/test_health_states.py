@@ -100,7 +100,7 @@ def test_silence_keeps_serving_what_is_open(sandbox, key, volume, what, word, er
         refused = volume.mount_refused(code, "ro", "snapshot=a", "key_timeout=2s")
         assert key.key.key_id in refused and told in refused and advice in refused
         key.restore()
-        until(lambda: state(mount, key) == "enabled", "status says it", 60)
+        until(lambda: state(mount, key) == "enabled", "status says it")
         until(lambda: read(mount.path / "b" / "file") == b"b", "failures are not remembered for long", 8)
 
 

@@ -222,7 +222,7 @@ def test_a_token_that_makes_its_own_ivs(token, key, faulty):
 
 
 def test_a_token_that_was_pulled_out_is_used_again(token, key, faulty):
-    probe = key("object=k1", module=faulty, timeout_ms=3000)
+    probe = key("object=k1", module=faulty, timeout_ms=1000)
     probe.wrap()
     token.fail("C_GetSlotList 0xe0")
     reply = probe.refused("EHOSTUNREACH", "unreachable", "unwrap", "slot")

@@ -102,6 +102,21 @@ static void guard_bounds_requests_at_one_time(void **state)
 	assert_int_equal(guard_enter(&guard, &call, &error), 0);
 }
 
+/* Else the one request that may try would be cut off, count as a failure, and begin the next pause: for ever. */
+static void a_pause_that_leaves_no_time_for_an_attempt_is_not_waited_for(void **state)
+{
+	struct kms_error error = { .code = -EHOSTUNREACH, .is_retryable = true };
+	struct retry retry;
+
+	error.retry_after_ms = 990;
+	retry_begin(&retry, 1000, NULL);
+	assert_false(retry_again(&retry, &error));
+	assert_true(retry_now_ms() < retry.call.deadline_ms - 500);
+	error.retry_after_ms = 300;
+	retry_begin(&retry, 1000, NULL);
+	assert_true(retry_again(&retry, &error));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +125,7 @@ int main(void)
 		cmocka_unit_test(guard_does_not_pause_for_limits_and_refusals),
 		cmocka_unit_test(guard_budget_ends_and_comes_back),
 		cmocka_unit_test(guard_bounds_requests_at_one_time),
+		cmocka_unit_test(a_pause_that_leaves_no_time_for_an_attempt_is_not_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
