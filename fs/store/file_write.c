@@ -259,7 +259,8 @@ static int write_run(struct file *file, const struct span *span, bool is_open)
 	if (r < 0)
 		return r;
 	keep_tail(file, &change, old_tail);
-	slots_forget(file, change.first + change.is_head_slot, change.last - change.is_foot_slot);
+	/* From the old last block on: one that becomes a hole is full of zeros now. */
+	slots_forget(file, low + change.is_head_slot, change.last - change.is_foot_slot);
 	return 0;
 }
 

@@ -233,6 +233,20 @@ def test_holes(place):
     os.close(file)
 
 
+def test_a_hole_over_the_block_of_an_empty_file_that_was_read(place):
+    """S-16: what was in memory for the empty block is nothing of the hole that takes its place."""
+    path = place / "sparse"
+    path.touch()
+    reader = os.open(path, os.O_RDONLY)
+    assert os.read(reader, 1) == b""
+    writer = os.open(path, os.O_RDWR)
+    os.pwrite(writer, b"far", 5 << 20)
+    os.pwrite(writer, b"in", 100)
+    assert os.pread(reader, 104, 0) == bytes(100) + b"in" + bytes(2)
+    os.close(writer)
+    os.close(reader)
+
+
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 1_000_000])
 def test_truncation(place, size):
     """S-17"""
