@@ -233,13 +233,15 @@ static struct block_slot *slot_next(struct file *file, const struct block_slot *
 int block_slot_load(struct file *file, uint64_t index, const struct block_slot *keep,
 		    struct block_slot **ret_slot)
 {
+	const uint32_t fill = layout_block_fill(file->layout, file->size, index);
 	struct block_slot *slot = slot_find(file, index);
 
-	if (slot) {
+	if (slot && slot->fill == fill) {
 		*ret_slot = slot;
 		return 0;
 	}
-	slot = slot_next(file, keep);
+	if (!slot)
+		slot = slot_next(file, keep);
 	slot->is_valid = false;
 	if (!slot->plain)
 		slot->plain = block_get(file->layout->block_size);
@@ -250,7 +252,7 @@ int block_slot_load(struct file *file, uint64_t index, const struct block_slot *
 	if (r < 0)
 		return r;
 	slot->index = index;
-	slot->fill = layout_block_fill(file->layout, file->size, index);
+	slot->fill = fill;
 	slot->is_valid = true;
 	*ret_slot = slot;
 	return 0;
