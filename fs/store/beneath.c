@@ -27,6 +27,19 @@ int open_beneath(int dir_fd, const char *name, int flags, unsigned mode)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+int directory_sync(int dir_fd, const char *name)
+{
+	const int fd = open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY, 0);
+	int r = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fsync(fd) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);

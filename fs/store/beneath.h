@@ -14,6 +14,9 @@
  */
 MUST_CHECK int open_beneath(int dir_fd, const char *name, int flags, unsigned mode);
 
+/* fsync() of the directory NAME below DIR_FD, which may be an O_PATH descriptor; ".": of itself. */
+MUST_CHECK int directory_sync(int dir_fd, const char *name);
+
 /* The names in a directory for which IS_WANTED (NULL: all), without "." and "..", sorted.  names_free(). */
 MUST_CHECK int directory_names(int dir_fd, const char *name, bool (*is_wanted)(const char *name),
 			       char ***ret_names, size_t *ret_count);

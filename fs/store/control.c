@@ -185,19 +185,6 @@ int control_choose(struct trust *trust, int control_fd, const struct record_choi
 	return 0;
 }
 
-static int sync_directory(int control_fd, const char *directory)
-{
-	int fd = open_beneath(control_fd, directory, O_RDONLY | O_DIRECTORY, 0);
-	int r = 0;
-
-	if (fd < 0)
-		return fd;
-	if (fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	return r;
-}
-
 /* One level: DIRECTORY's parent is there. */
 static int make_level(int control_fd, const char *directory)
 {
@@ -208,7 +195,7 @@ static int make_level(int control_fd, const char *directory)
 		return errno == EEXIST ? 0 : -errno;
 	if (slash)
 		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - directory), directory);
-	return sync_directory(control_fd, parent);
+	return directory_sync(control_fd, parent);
 }
 
 int control_make_directory(int control_fd, const char *directory)
@@ -277,5 +264,5 @@ int record_publish(int control_fd, const char *directory, const char *name, cons
 		(void)unlinkat(control_fd, temporary, 0);
 		return r;
 	}
-	return sync_directory(control_fd, directory);
+	return directory_sync(control_fd, directory);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/store/beneath.h"
 #include "fs/store/entry_internal.h"
 #include "fs/store/file.h"
 #include "fs/store/journal.h"
@@ -271,13 +272,5 @@ int entry_readlink(const struct place *parent, const char *backing, char *target
 
 int entry_sync_directory(const struct place *directory)
 {
-	const int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	return r;
+	return directory_sync(directory->fd, ".");
 }

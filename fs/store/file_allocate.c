@@ -33,14 +33,13 @@ static int reserve_below(struct file *file, const struct range *range)
 static int write_zeros_below(struct file *file, uint64_t offset, uint64_t size)
 {
 	struct thread_buffers *buffers = thread_buffers(file->layout);
-	size_t written = 0;
 
 	if (!buffers)
 		return -ENOMEM;
 	memset(buffers->sealed, 0, buffers->sealed_size);
 	while (size > 0) {
 		size_t piece = size < buffers->sealed_size ? (size_t)size : buffers->sealed_size;
-		int r = write_all(file->fd, buffers->sealed, piece, offset, &written);
+		int r = write_all(file->fd, buffers->sealed, piece, offset, NULL);
 
 		if (r < 0)
 			return r;

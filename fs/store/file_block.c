@@ -9,42 +9,6 @@
 
 #include "fs/store/file_internal.h"
 
-ssize_t read_all(int fd, uint8_t *data, size_t size, uint64_t offset)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = pread(fd, data + done, size - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
-int write_all(int fd, const uint8_t *data, size_t size, uint64_t offset, size_t *ret_written)
-{
-	*ret_written = 0;
-	while (*ret_written < size) {
-		ssize_t n = pwrite(fd, data + *ret_written, size - *ret_written,
-				   (off_t)(offset + *ret_written));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -EIO;
-		*ret_written += (size_t)n;
-	}
-	return 0;
-}
-
 static int overlay_journal(struct file *file, uint64_t offset, uint8_t *data, size_t size)
 {
 	/* Bytes that move into place between pread() and overlay would be missed: look again. */

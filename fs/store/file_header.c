@@ -68,7 +68,6 @@ int file_make_sparse(struct file *file)
 {
 	struct header header = file->header;
 	uint8_t data[HEADER_SIZE];
-	size_t written = 0;
 
 	if (header.is_sparse)
 		return 0;
@@ -78,7 +77,7 @@ int file_make_sparse(struct file *file)
 	if (r < 0)
 		return r;
 	/* One sector: it is there as a whole or not at all. */
-	r = write_all(file->fd, data, sizeof(data), 0, &written);
+	r = write_all(file->fd, data, sizeof(data), 0, NULL);
 	if (r < 0)
 		return r;
 	/* The first hole must never be durable before the flag that explains it. */

@@ -40,6 +40,7 @@
 
 #include "fs/store/file.h"
 #include "fs/store/journal.h"
+#include "fs/store/whole_file.h"
 #include "kms/crypto/aead.h"
 #include "kms/crypto/dek.h"
 #include "meta/format/header.h"
@@ -219,12 +220,6 @@ MUST_CHECK int file_make_sparse(struct file *file);
 void file_write_index(int fd, const struct uuid *dek_id);
 
 /* ---- file_block.c: blocks from below ------------------------------------------------------- */
-
-/* pread() until SIZE bytes or the end. */
-ssize_t read_all(int fd, uint8_t *data, size_t size, uint64_t offset);
-/* pwrite() until SIZE bytes; *ret_written tells how many reached the file, also on failure. */
-MUST_CHECK int write_all(int fd, const uint8_t *data, size_t size, uint64_t offset,
-			 size_t *ret_written);
 
 /* Sealed bytes of the file as it is, journals overlaid.  -EBADMSG: they end too early. */
 MUST_CHECK int read_sealed(struct file *file, uint64_t offset, uint8_t *data, size_t size);

@@ -124,7 +124,6 @@ static int write_new_header(struct file *file)
 {
 	const struct volume_record *volume = store_volume(file->store);
 	uint8_t data[LAYOUT_EMPTY_FILE_SIZE];
-	size_t written = 0;
 
 	file->header = (struct header){
 		.algorithm = volume->algorithm,
@@ -142,7 +141,7 @@ static int write_new_header(struct file *file)
 	if (r == 0)
 		r = header_empty_file(&file->header, file->dek, file->key, data);
 	if (r == 0)
-		r = write_all(file->fd, data, sizeof(data), 0, &written);
+		r = write_all(file->fd, data, sizeof(data), 0, NULL);
 	if (r < 0)
 		return r;
 	file_write_index(file->fd, &file->header.dek);

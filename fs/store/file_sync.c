@@ -2,14 +2,12 @@
 /* Flush and fsync.  What must be durable when: architecture of the journal in file_internal.h. */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fs/store/beneath.h"
 #include "fs/store/file_internal.h"
 
 int file_flush(struct file *file)
@@ -26,30 +24,6 @@ int file_flush(struct file *file)
 }
 
 /* ---- the directory entry of a new file -------------------------------------------------------- */
-
-static int open_directory(int root_fd, const char *path)
-{
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-	};
-	long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
-
-	return fd < 0 ? -errno : (int)fd;
-}
-
-static int sync_directory(int root_fd, const char *path)
-{
-	int fd = open_directory(root_fd, path);
-	int r = 0;
-
-	if (fd < 0)
-		return fd;
-	if (fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	return r;
-}
 
 /* Is our file still where its path says? */
 static bool is_in_place(const struct file *file, int root_fd)
@@ -75,10 +49,10 @@ int sync_entry(struct file *file)
 		for (char *slash = strrchr(path, '/'); slash && r == 0;
 		     slash = strrchr(path, '/')) {
 			*slash = '\0';
-			r = sync_directory(root_fd, path);
+			r = directory_sync(root_fd, path);
 		}
 		if (r == 0)
-			r = sync_directory(root_fd, ".");
+			r = directory_sync(root_fd, ".");
 	} else {
 		/* Renamed or removed meanwhile: wherever it is, sync that too. */
 		r = syncfs(file->fd) < 0 ? -errno : 0;

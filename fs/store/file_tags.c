@@ -94,14 +94,13 @@ static void large_name(const struct file *file, char name[static TAG_NAME_SIZE])
 static int grow_large(const struct file *file, struct tag_list *list)
 {
 	char name[TAG_NAME_SIZE];
-	size_t written = 0;
 	int r;
 
 	large_name(file, name);
 	list->fd = keeper->open(file->snapshot, name, O_RDWR | O_CREAT | O_TRUNC);
 	if (list->fd < 0)
 		return list->fd;
-	r = write_all(list->fd, list->tags, (size_t)list->count * MANIFEST_TAG_SIZE, 0, &written);
+	r = write_all(list->fd, list->tags, (size_t)list->count * MANIFEST_TAG_SIZE, 0, NULL);
 	free(TAKE(list->tags));
 	return r;
 }
@@ -128,10 +127,9 @@ static int reserve(const struct file *file, struct tag_list *list, uint64_t coun
 static int put(struct tag_list *list, uint64_t index, const uint8_t *tags, uint64_t count)
 {
 	const size_t size = (size_t)count * MANIFEST_TAG_SIZE;
-	size_t written = 0;
 
 	if (list->fd >= 0)
-		return write_all(list->fd, tags, size, index * MANIFEST_TAG_SIZE, &written);
+		return write_all(list->fd, tags, size, index * MANIFEST_TAG_SIZE, NULL);
 	memcpy(list->tags + index * MANIFEST_TAG_SIZE, tags, size);
 	return 0;
 }

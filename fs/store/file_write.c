@@ -312,7 +312,6 @@ static int write_behind_hole(struct file *file, const struct span *span)
 	uint64_t old_size = file->size;
 	uint64_t old_sealed = file->sealed_size;
 	uint64_t hole = layout_sealed_offset(file->layout, tail_index(file));
-	size_t written = 0;
 	int r = open_end(file);
 
 	if (r == 0)
@@ -322,7 +321,7 @@ static int write_behind_hole(struct file *file, const struct span *span)
 	if (r < 0)
 		return r;
 	/* The old empty last block lies where the hole is. */
-	r = write_all(file->fd, zeros, sizeof(zeros), hole, &written);
+	r = write_all(file->fd, zeros, sizeof(zeros), hole, NULL);
 	if (r == 0) {
 		tags_punched(file, layout_block_index(file->layout, old_size),
 			     layout_block_index(file->layout, span->offset));

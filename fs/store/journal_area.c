@@ -12,45 +12,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "fs/store/whole_file.h"
+
 #define DIRECTORY_PATH ".snapcrypt/journal"
 #define TMP_PATH       ".snapcrypt/tmp"
 #define MIB            (UINT64_C(1) << 20)
-
-ssize_t journal_pread(int fd, uint8_t *data, size_t size, uint64_t offset)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = pread(fd, data + done, size - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
-int journal_pwrite(int fd, const uint8_t *data, size_t size, uint64_t offset)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = pwrite(fd, data + done, size - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -EIO;
-		done += (size_t)n;
-	}
-	return 0;
-}
 
 uint64_t journal_area_capacity(const struct journal_area *area)
 {
@@ -119,7 +85,7 @@ static int highest_number(struct store *store, uint64_t *ret_number)
 		if (journal_fd < 0)
 			continue;
 
-		ssize_t n = journal_pread(journal_fd, data, sizeof(data), 0);
+		ssize_t n = read_all(journal_fd, data, sizeof(data), 0);
 
 		close(journal_fd);
 		if (n == sizeof(data) &&
@@ -138,7 +104,7 @@ static int write_zeros_to(int fd, uint64_t size)
 	static const uint8_t zeros[65536];
 
 	for (uint64_t offset = 0; offset < size; offset += sizeof(zeros)) {
-		int r = journal_pwrite(fd, zeros, sizeof(zeros), offset);
+		int r = write_all(fd, zeros, sizeof(zeros), offset, NULL);
 
 		if (r < 0)
 			return r;
@@ -194,8 +160,8 @@ static int write_slot(struct journal_area *area, uint64_t epoch, uint64_t first_
 	int r;
 
 	journal_checkpoint_encode(&checkpoint, data);
-	r = journal_pwrite(area->fd, data, sizeof(data),
-			   journal_checkpoint_offset((unsigned)(epoch & 1)));
+	r = write_all(area->fd, data, sizeof(data),
+		      journal_checkpoint_offset((unsigned)(epoch & 1)), NULL);
 	if (r < 0)
 		return r;
 	return fdatasync(area->fd) < 0 ? -errno : 0;
@@ -218,7 +184,7 @@ static int fill_new(struct store *store, struct journal_area *area)
 	if (r < 0)
 		return r;
 	journal_superblock_encode(superblock, data);
-	r = journal_pwrite(area->fd, data, sizeof(data), 0);
+	r = write_all(area->fd, data, sizeof(data), 0, NULL);
 	if (r < 0)
 		return r;
 	begin_epoch(area, 1);
@@ -294,7 +260,7 @@ int journal_area_append(struct journal_area *area, struct bytes records, size_t 
 
 	if (area->error < 0)
 		return area->error;
-	r = journal_pwrite(area->fd, records.data, records.size, area->position);
+	r = write_all(area->fd, records.data, records.size, area->position, NULL);
 	if (r < 0)
 		return r;
 	if (fdatasync(area->fd) < 0)
@@ -314,8 +280,8 @@ int journal_area_advance(struct journal_area *area, struct bytes records, size_t
 	if (records.size > journal_area_capacity(area))
 		return -ENOSPC;
 	if (records.size > 0) {
-		r = journal_pwrite(area->fd, records.data, records.size,
-				   journal_half(&area->superblock, epoch).offset);
+		r = write_all(area->fd, records.data, records.size,
+			      journal_half(&area->superblock, epoch).offset, NULL);
 		if (r < 0)
 			return r;
 		if (fdatasync(area->fd) < 0)

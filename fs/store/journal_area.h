@@ -51,8 +51,4 @@ void journal_area_close(struct journal_area *area);
 /* The directory of journals.  -ENOENT: there is none. */
 MUST_CHECK int journal_directory_open(struct store *store);
 
-/* pread() until SIZE bytes or the end of the file; pwrite() of all SIZE bytes. */
-ssize_t journal_pread(int fd, uint8_t *data, size_t size, uint64_t offset);
-MUST_CHECK int journal_pwrite(int fd, const uint8_t *data, size_t size, uint64_t offset);
-
 #endif

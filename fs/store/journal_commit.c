@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/store/journal_internal.h"
+#include "fs/store/whole_file.h"
 
 size_t pending_record_size(const struct pending *pending)
 {
@@ -77,7 +78,7 @@ static int extend(int fd, uint64_t size)
 		return -errno;
 	if ((uint64_t)stat.st_size >= size)
 		return 0;
-	return journal_pwrite(fd, &zero, 1, size - 1);
+	return write_all(fd, &zero, 1, size - 1, NULL);
 }
 
 static int place(const struct pending *pending)
@@ -85,7 +86,7 @@ static int place(const struct pending *pending)
 	const int fd = pending->file->fd;
 	int r;
 
-	r = journal_pwrite(fd, pending->data, pending->size, pending->offset);
+	r = write_all(fd, pending->data, pending->size, pending->offset, NULL);
 	if (r < 0)
 		return r;
 	if (!pending->is_exact)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/store/beneath.h"
 #include "fs/store/name_internal.h"
 #include "kms/crypto/hash.h"
 #include "meta/encoding.h"
@@ -107,19 +108,6 @@ static int write_durably(int fd, const struct sidecar *sidecar)
 	return 0;
 }
 
-static int sync_directory(const struct place *place)
-{
-	const int fd = openat(place->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	return r;
-}
-
 int name_prepare(const struct place *place, const struct backing_name *backing)
 {
 	char path[NAME_SIDECAR_SIZE];
@@ -141,7 +129,7 @@ int name_prepare(const struct place *place, const struct backing_name *backing)
 		return -errno;
 	r = write_durably(fd, &wanted);
 	close(fd);
-	return r < 0 ? r : sync_directory(place);
+	return r < 0 ? r : directory_sync(place->fd, ".");
 }
 
 void name_forget(const struct place *place, const struct backing_name *backing)

@@ -10,6 +10,7 @@
 
 #include "fs/store/journal_area.h"
 #include "fs/store/recovery_internal.h"
+#include "fs/store/whole_file.h"
 
 #define JOURNALS_MAX 1000
 
@@ -43,7 +44,7 @@ int recovery_read(struct recovery *recovery, const struct recovery_entry *entry,
 	if (buffer == NULL)
 		return -ENOMEM;
 
-	ssize_t n = journal_pread(journal->fd, buffer, entry->record_size, entry->position);
+	ssize_t n = read_all(journal->fd, buffer, entry->record_size, entry->position);
 
 	if (n < 0)
 		return (int)n;
@@ -90,7 +91,7 @@ static int open_journal(struct recovery *recovery, int directory_fd, const char 
 	}
 	*journal = (struct recovery_journal){ .fd = fd };
 
-	ssize_t n = journal_pread(fd, data, sizeof(data), 0);
+	ssize_t n = read_all(fd, data, sizeof(data), 0);
 
 	r = n < 0 ? (int)n
 		  : journal_superblock_decode((struct bytes){ data, (size_t)n },

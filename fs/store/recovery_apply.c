@@ -11,6 +11,7 @@
 #include "fs/store/file.h"
 #include "fs/store/journal_area.h"
 #include "fs/store/recovery_internal.h"
+#include "fs/store/whole_file.h"
 #include "meta/format/layout.h"
 
 #define TARGETS_MAX 256 /* files open at a time */
@@ -197,12 +198,12 @@ static int write_changed(int fd, struct bytes data, uint64_t offset)
 	while (done < data.size) {
 		const size_t left = data.size - done;
 		const size_t size = left < sizeof(old) ? left : sizeof(old);
-		ssize_t n = journal_pread(fd, old, size, offset + done);
+		ssize_t n = read_all(fd, old, size, offset + done);
 		int r = 0;
 
 		/* What cannot be read may still be written. */
 		if (n != (ssize_t)size || memcmp(old, data.data + done, size) != 0)
-			r = journal_pwrite(fd, data.data + done, size, offset + done);
+			r = write_all(fd, data.data + done, size, offset + done, NULL);
 		if (r < 0)
 			return r;
 		done += size;

@@ -17,6 +17,7 @@
 
 #include "fs/store/journal_area.h"
 #include "fs/store/recovery_internal.h"
+#include "fs/store/whole_file.h"
 #include "meta/format/header.h"
 
 #define DEPTH_MAX     2048
@@ -55,7 +56,7 @@ static int check_header(const struct recovery *recovery, int fd, const struct de
 	if (!S_ISREG(stat.st_mode))
 		return -ENOENT;
 
-	ssize_t n = journal_pread(fd, data, sizeof(data), 0);
+	ssize_t n = read_all(fd, data, sizeof(data), 0);
 
 	if (n < 0)
 		return (int)n;
@@ -116,7 +117,7 @@ static int look_at_file(struct search *search, int directory_fd, const char *nam
 	if (fd < 0)
 		return 0;
 
-	ssize_t n = journal_pread(fd, data, sizeof(data), 0);
+	ssize_t n = read_all(fd, data, sizeof(data), 0);
 
 	close(fd);
 	if (n != (ssize_t)sizeof(data) ||

@@ -9,8 +9,10 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "fs/store/beneath.h"
 #include "fs/store/journal_area.h"
 #include "fs/store/recovery_internal.h"
+#include "fs/store/whole_file.h"
 
 #define QUARANTINE_PATH ".snapcrypt/quarantine"
 #define ENTRIES_MAX     (1u << 22)
@@ -24,8 +26,7 @@ static int read_checkpoint(const struct recovery_journal *journal,
 	for (unsigned i = 0; i < JOURNAL_CHECKPOINT_COUNT; i++) {
 		uint8_t data[JOURNAL_CHECKPOINT_SIZE];
 		struct journal_checkpoint checkpoint;
-		ssize_t n = journal_pread(journal->fd, data, sizeof(data),
-					  journal_checkpoint_offset(i));
+		ssize_t n = read_all(journal->fd, data, sizeof(data), journal_checkpoint_offset(i));
 
 		if (n < 0)
 			return (int)n;
@@ -106,7 +107,7 @@ static int read_next(struct recovery *recovery, size_t index)
 	const char *fault = "";
 	uint8_t head[JOURNAL_RECORD_HEAD_SIZE];
 	size_t size;
-	ssize_t n = journal_pread(journal->fd, head, sizeof(head), journal->end);
+	ssize_t n = read_all(journal->fd, head, sizeof(head), journal->end);
 	int r;
 
 	if (n < 0)
@@ -119,7 +120,7 @@ static int read_next(struct recovery *recovery, size_t index)
 
 	if (buffer == NULL)
 		return -ENOMEM;
-	n = journal_pread(journal->fd, buffer, size, journal->end);
+	n = read_all(journal->fd, buffer, size, journal->end);
 	if (n < 0)
 		return (int)n;
 	r = journal_record_decode((struct bytes){ buffer, (size_t)n }, &expected, &record, &size,
@@ -222,7 +223,7 @@ int recovery_write_applied(struct recovery *recovery, size_t index, const struct
 		position.first_sequence++;
 	}
 	memset(buffer + size, 0, break_size);
-	r = journal_pwrite(journal->fd, buffer, size + break_size, journal->end);
+	r = write_all(journal->fd, buffer, size + break_size, journal->end, NULL);
 	if (r < 0)
 		return r;
 	if (fdatasync(journal->fd) < 0)
@@ -230,18 +231,6 @@ int recovery_write_applied(struct recovery *recovery, size_t index, const struct
 	journal->end += size;
 	journal->sequence += count;
 	return 0;
-}
-
-static int sync_directory(struct store *store, const char *path)
-{
-	int r, fd = openat(store_root_fd(store), path,
-			   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	r = fsync(fd) < 0 ? -errno : 0;
-	close(fd);
-	return r;
 }
 
 /* A journal that no writer wrote is evidence. */
@@ -255,8 +244,8 @@ static int put_aside(struct store *store, int directory_fd, const char *name)
 	snprintf(target, sizeof(target), "%s/journal-%s", QUARANTINE_PATH, name);
 	if (renameat(directory_fd, name, store_root_fd(store), target) < 0)
 		return -errno;
-	r = sync_directory(store, QUARANTINE_PATH);
-	return r < 0 ? r : sync_directory(store, ".snapcrypt");
+	r = directory_sync(store_root_fd(store), QUARANTINE_PATH);
+	return r < 0 ? r : directory_sync(store_root_fd(store), ".snapcrypt");
 }
 
 int recovery_remove_journal(struct recovery *recovery, size_t index)

@@ -7,6 +7,7 @@
 
 #include "fs/store/journal_area.h"
 #include "fs/store/recovery_internal.h"
+#include "fs/store/whole_file.h"
 #include "meta/format/layout.h"
 
 static _Thread_local const struct recovery *sorted_recovery;
@@ -66,7 +67,7 @@ static bool is_current(const struct recovery_journal *journal)
 	if (fstat(journal->fd, &stat) < 0 || stat.st_nlink == 0)
 		return false;
 
-	ssize_t n = journal_pread(journal->fd, data, sizeof(data), journal->end);
+	ssize_t n = read_all(journal->fd, data, sizeof(data), journal->end);
 
 	return n < 0 || journal_record_decode((struct bytes){ data, (size_t)n }, &expected, &record,
 					      &size, NULL) < 0;
@@ -169,9 +170,8 @@ static void overlay_entry(const struct recovery *recovery, const struct recovery
 		return;
 
 	/* Bytes that cannot be read leave what is in place, and the block's tag decides. */
-	ssize_t n = journal_pread(recovery->journals[entry->journal].fd, data + overlap->to,
-				  overlap->size,
-				  entry->position + entry->data_start + overlap->from);
+	ssize_t n = read_all(recovery->journals[entry->journal].fd, data + overlap->to,
+			     overlap->size, entry->position + entry->data_start + overlap->from);
 
 	(void)n;
 }

@@ -124,11 +124,10 @@ static int write_end(const struct damaged *damaged, uint64_t block, uint64_t off
 		.block_count = 1,
 	};
 	uint8_t sealed[LAYOUT_BLOCK_OVERHEAD];
-	size_t written = 0;
 	int r = aead_seal_blocks(damaged->key, &run, (struct bytes){ 0 }, sealed);
 
 	if (r == 0)
-		r = write_all(damaged->fd, sealed, sizeof(sealed), offset, &written);
+		r = write_all(damaged->fd, sealed, sizeof(sealed), offset, NULL);
 	if (r < 0)
 		return r;
 	if (ftruncate(damaged->fd, (off_t)(offset + sizeof(sealed))) < 0 ||

@@ -61,13 +61,12 @@ static int write_encrypted(struct spool *spool, uint64_t offset)
 int spool_flush(struct spool *spool)
 {
 	const uint64_t offset = spool->size - spool->fill;
-	size_t written = 0;
 	int r;
 
 	if (spool->fill == 0)
 		return 0;
 	r = spool->file ? write_encrypted(spool, offset)
-			: write_all(spool->fd, spool->buffer, spool->fill, offset, &written);
+			: write_all(spool->fd, spool->buffer, spool->fill, offset, NULL);
 	if (r == 0)
 		spool->fill = 0;
 	return r;
@@ -132,10 +131,9 @@ int spool_read(struct spool *spool, uint64_t offset, void *data, size_t size)
 
 int spool_patch(struct spool *spool, uint64_t offset, const void *data, size_t size)
 {
-	size_t written = 0;
 	int r = spool_flush(spool);
 
-	return r < 0 ? r : write_all(spool->fd, data, size, offset, &written);
+	return r < 0 ? r : write_all(spool->fd, data, size, offset, NULL);
 }
 
 int spool_cut(struct spool *spool, uint64_t size)

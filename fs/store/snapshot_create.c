@@ -132,19 +132,6 @@ static int fill_directory(struct creation *creation)
 	return r;
 }
 
-static int sync_directory(int fd)
-{
-	int readable = open_beneath(fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	int r = 0;
-
-	if (readable < 0)
-		return readable;
-	if (fsync(readable) < 0)
-		r = -errno;
-	close(readable);
-	return r;
-}
-
 static int put_in_place(struct creation *creation)
 {
 	const int parent_fd = creation->parent_fd;
@@ -159,7 +146,7 @@ static int put_in_place(struct creation *creation)
 		if (renameat(parent_fd, creation->new_name, parent_fd, creation->name) < 0)
 			return -errno;
 	}
-	return sync_directory(parent_fd);
+	return directory_sync(parent_fd, ".");
 }
 
 static int prepare(struct creation *creation)

@@ -71,19 +71,6 @@ static int mark_write(struct store *store, const char *name)
 	return r;
 }
 
-static int sync_marks(struct store *store)
-{
-	int fd = open_beneath(store->control_fd, MARKS, O_RDONLY | O_DIRECTORY, 0);
-	int r = 0;
-
-	if (fd < 0)
-		return fd;
-	if (fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	return r;
-}
-
 int snapshot_mark(struct store *store, const struct uuid *id)
 {
 	CLEANUP(own_credentials_restore)
@@ -95,7 +82,7 @@ int snapshot_mark(struct store *store, const struct uuid *id)
 	mark_name(id, name);
 	if (r == 0)
 		r = mark_write(store, name);
-	return r < 0 ? r : sync_marks(store);
+	return r < 0 ? r : directory_sync(store->control_fd, MARKS);
 }
 
 void snapshot_unmark(struct store *store, const struct uuid *id)

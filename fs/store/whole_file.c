@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole small files. */
+/* Reads and writes that end only when all is done. */
 #include "fs/store/whole_file.h"
 
 #include <errno.h>
@@ -8,11 +8,50 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+ssize_t read_all(int fd, uint8_t *data, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pread(fd, data + done, size - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int write_all(int fd, const uint8_t *data, size_t size, uint64_t offset, size_t *ret_written)
+{
+	size_t done = 0;
+	int r = 0;
+
+	while (done < size) {
+		ssize_t n = pwrite(fd, data + done, size - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			r = n < 0 ? -errno : -EIO;
+			break;
+		}
+		done += (size_t)n;
+	}
+	if (ret_written)
+		*ret_written = done;
+	return r;
+}
+
 int whole_file_read(int fd, size_t max, char **ret_data, size_t *ret_size)
 {
 	struct stat st;
 	char *data;
-	size_t size = 0;
+	ssize_t n;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
@@ -23,22 +62,14 @@ int whole_file_read(int fd, size_t max, char **ret_data, size_t *ret_size)
 	data = malloc((size_t)st.st_size + 1);
 	if (!data)
 		return -ENOMEM;
-	while (size < (size_t)st.st_size) {
-		ssize_t n = pread(fd, data + size, (size_t)st.st_size - size, (off_t)size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			free(data);
-			return -errno;
-		}
-		if (n == 0)
-			break;
-		size += (size_t)n;
+	n = read_all(fd, (uint8_t *)data, (size_t)st.st_size, 0);
+	if (n < 0) {
+		free(data);
+		return (int)n;
 	}
-	data[size] = '\0';
+	data[n] = '\0';
 	*ret_data = data;
-	*ret_size = size;
+	*ret_size = (size_t)n;
 	return 0;
 }
 
