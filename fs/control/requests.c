@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/control/adopt.h"
 #include "fs/control/changes.h"
 #include "fs/control/retention_change.h"
 #include "fs/control/seal.h"
@@ -137,6 +138,24 @@ static void run_seal(const struct control_options *options, const struct json_ob
 	document_free(seal);
 }
 
+static void run_adopt(const struct control_options *options, const struct json_object *request,
+		      struct json_object *reply)
+{
+	const struct change_target target = target_of(options);
+	const char *snapshot = document_text(request, "snapshot");
+	struct store_error error = { 0 };
+	struct uuid id;
+
+	if (snapshot == NULL) {
+		request_refuse(reply, EXIT_USAGE, "control socket: no snapshot");
+	} else if (change_adopt(&target, snapshot, &id, &error) < 0) {
+		refuse_with(reply, &error);
+	} else {
+		document_add_bool(reply, "ok", true);
+		document_add_uuid(reply, "id", &id);
+	}
+}
+
 void request_run(const struct control_options *options, const struct json_object *request,
 		 struct json_object *reply)
 {
@@ -152,6 +171,7 @@ void request_run(const struct control_options *options, const struct json_object
 		{ "keys trust", run_trust, false },
 		{ SLOT_REQUEST, slot_request_run, true },
 		{ "snapshot seal", run_seal, true },
+		{ ADOPT_REQUEST, run_adopt, true },
 		{ DELETE_REQUEST, retention_run_delete, true },
 		{ SWEEP_REQUEST, retention_run_sweep, true },
 		{ LABEL_REQUEST, retention_run_label, true },

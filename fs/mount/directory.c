@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fs/mount/attr.h"
+#include "fs/store/adopt.h"
 #include "meta/records/volume_record.h"
 
 /* In the list of idle ones while pins is 0 and a descriptor is open. */
@@ -24,6 +25,7 @@ struct directory {
 	unsigned path_age;
 	unsigned depth;
 	unsigned pins;
+	unsigned adoptions; /* when the snapshot was looked at */
 	int fd; /* -1: closed, only a snapshot is kept */
 };
 
@@ -170,12 +172,29 @@ static void fill_place(const struct directories *directories, const struct direc
 	};
 }
 
+/* What was foreign when it was opened may have been adopted since. */
+static bool is_outdated(const struct directories *directories, const struct directory *directory)
+{
+	return directory->pins == 0 && is_snapshot(directories, directory) &&
+	       snapshot_state(directory->snapshot) == SNAPSHOT_FOREIGN &&
+	       directory->adoptions != snapshot_adoptions(directories->root.store);
+}
+
 /* Pin an open directory.  -EUNATCH: it is not open. */
 static int pin_open(struct directories *directories, struct node *node, struct place *ret_place)
 {
 	struct directory *directory = node->directory;
 	int r = 0;
 
+	if (directory && is_outdated(directories, directory)) {
+		if (directory->fd >= 0) {
+			unlink_idle(directories, directory);
+			close_idle(directories, directory);
+		}
+		node->directory = NULL;
+		directory_free(directory);
+		directory = NULL;
+	}
 	if (!directory || directory->fd < 0)
 		return -EUNATCH;
 	if (directory->path_age != directories->age)
@@ -229,6 +248,7 @@ static int open_below(struct directories *directories, struct node *node,
 
 	if (r < 0)
 		directory->path = NULL;
+	directory->adoptions = snapshot_adoptions(parent->store);
 	r = r < 0 ? -ENOMEM : open_verified(parent, backing, node, &directory->fd);
 	if (r == 0 && directory->depth == directories->snapshot_depth)
 		r = snapshot_open(parent->store, directory->fd, directory->path,

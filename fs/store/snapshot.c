@@ -82,8 +82,20 @@ void snapshot_put(struct snapshot *snapshot)
 
 /* ---- What a directory is ----------------------------------------------------------------------------------------- */
 
+/* The list may have changed since the volume was opened. */
+static bool lists_plaintext(struct store *store, const struct uuid *id, const char *name)
+{
+	bool is_listed;
+
+	pthread_mutex_lock(&store->mutex);
+	is_listed = volume_record_lists_plaintext(
+		store->current.generation ? &store->current : &store->volume, id, name);
+	pthread_mutex_unlock(&store->mutex);
+	return is_listed;
+}
+
 /* Why an identity does not count for this directory; NULL: it does. */
-static const char *identity_fault(const struct store *store, const struct identity *identity,
+static const char *identity_fault(struct store *store, const struct identity *identity,
 				  const char *name, bool is_root)
 {
 	if (!uuid_equal(&identity->volume, &store->volume.volume))
@@ -93,7 +105,7 @@ static const char *identity_fault(const struct store *store, const struct identi
 	if (identity->is_encrypted && !store->volume.is_encrypted)
 		return "its identity is encrypted, the volume is not";
 	if (!identity->is_encrypted && store->volume.is_encrypted &&
-	    !volume_record_lists_plaintext(&store->volume, &identity->snapshot, name))
+	    !lists_plaintext(store, &identity->snapshot, name))
 		return "its identity says plaintext, and it is not in the volume's list of plaintext snapshots";
 	return NULL;
 }

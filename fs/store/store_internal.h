@@ -4,6 +4,7 @@
 #define SNAPCRYPT_FS_STORE_STORE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uthash.h>
 
 #include "fs/store/control.h"
@@ -93,7 +94,9 @@ struct store {
 	struct uuid strayed_dek; /* the first that an alternate opened; zero: none */
 	int64_t strayed_s;       /* when that was reported last */
 
-	pthread_mutex_t removal_mutex;  /* one deletion or sweep at a time */
+	atomic_uint adoptions; /* snapshot_adoptions() */
+
+	pthread_mutex_t removal_mutex;  /* one deletion, sweep or change of the plaintext list at a time */
 	pthread_rwlock_t creation_lock; /* read: a key record is made that nothing names yet */
 
 	pthread_mutex_t index_mutex; /* guards dek_index; taken before `mutex` */

@@ -55,16 +55,42 @@ static int write_identity(struct init *init, int fd, enum identity_kind kind, bo
 	return r;
 }
 
+/*
+ * A run that was interrupted left an identity: it belongs to a volume that never was.  One that says encrypted belongs to a volume
+ * that was, and what it stands in is not plaintext.
+ */
+static int clear_identity(struct init *init, int fd, const char *path)
+{
+	enum trust_origin origin = TRUST_UNKNOWN_WRITER;
+	struct identity identity = { 0 };
+	bool is_encrypted = false;
+
+	if (identity_read(init->trust, fd, &identity, &origin) == 0) {
+		is_encrypted = identity.is_encrypted;
+		identity_free(&identity);
+	}
+	if (is_encrypted) {
+		store_fail(init->reterr, -EEXIST, EXIT_FAILED,
+			   "%s: it is an encrypted snapshot of another volume", path);
+		store_advise(init->reterr,
+			     "bring back its volume's " CONTROL_DIRECTORY
+			     ", or move the directory away");
+		return -EEXIST;
+	}
+	if (unlinkat(fd, IDENTITY_FILE, 0) < 0 && errno != ENOENT)
+		return store_fail(init->reterr, -errno, EXIT_STORAGE, "%s: %s", path,
+				  strerror(errno));
+	return 0;
+}
+
 /* Give a directory that was there before an identity, and list it. */
 static int adopt_directory(struct init *init, int fd, const char *path)
 {
 	struct uuid id;
-	int r;
+	int r = clear_identity(init, fd, path);
 
-	/* A run that was interrupted left one: it belongs to a volume that never was. */
-	if (unlinkat(fd, IDENTITY_FILE, 0) < 0 && errno != ENOENT)
-		return store_fail(init->reterr, -errno, EXIT_STORAGE, "%s: %s", path,
-				  strerror(errno));
+	if (r < 0)
+		return r;
 	r = write_identity(init, fd, IDENTITY_SNAPSHOT, false, &id);
 	if (r == 0 && init->record.is_encrypted)
 		r = volume_record_add_plaintext(&init->record, &id, path);

@@ -12,7 +12,12 @@
 #define HEADER_RESERVED      8
 #define HEADER_ALGORITHM_MAX 2
 
-static const char header_magic[8] = { 'S', 'N', 'P', 'C', 'R', 'Y', 'P', 'T' };
+static const char header_magic[HEADER_MAGIC_SIZE] = { 'S', 'N', 'P', 'C', 'R', 'Y', 'P', 'T' };
+
+bool header_has_magic(const uint8_t data[static HEADER_MAGIC_SIZE])
+{
+	return memcmp(data, header_magic, sizeof(header_magic)) == 0;
+}
 
 void header_encode(const struct header *header, uint8_t data[static HEADER_SIZE])
 {

@@ -12,6 +12,7 @@
 #include "meta/uuid.h"
 
 #define HEADER_SIZE            LAYOUT_HEADER_SIZE
+#define HEADER_MAGIC_SIZE      8
 #define HEADER_MAC_OFFSET      96
 #define HEADER_MAC_SIZE        32
 #define HEADER_OBJECT_ID_SIZE  16
@@ -38,6 +39,9 @@ struct header_expectation {
 	uint8_t algorithm;
 	uint8_t block_size_log2;
 };
+
+/* Do the first bytes of a file say that it is one of ours? */
+bool header_has_magic(const uint8_t data[static HEADER_MAGIC_SIZE]);
 
 /* Write the 96 bytes before the MAC, and zeros in its place: the caller puts it at
  * header_mac_slot(). */
