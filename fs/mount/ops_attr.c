@@ -202,11 +202,36 @@ static int truncate_to(const struct scope *scope, struct open_file *open, uint64
 	return r;
 }
 
+/* A snapshot's own directory stands in the root snapshot, but changes as the snapshot does. */
+static int may_change_snapshot(const struct scope *scope)
+{
+	const struct mount *mount = scope->mount;
+	struct place own;
+
+	if (node_type(scope->node) != S_IFDIR || scope->place.depth + 1 != mount->snapshot_depth)
+		return 0;
+	int r = directory_get(mount->directories, scope->node, &own);
+
+	if (r < 0)
+		return r;
+	const enum snapshot_state state = snapshot_state(own.snapshot);
+
+	if (state == SNAPSHOT_FOREIGN)
+		r = -EACCES;
+	else if (state == SNAPSHOT_SEALED || state == SNAPSHOT_DUPLICATE ||
+		 (!snapshot_is_encrypted(own.snapshot) && store_is_encrypted(mount->store)))
+		r = -EROFS;
+	directory_put(mount->directories, scope->node);
+	return r;
+}
+
 /* May the object be changed?  A sealed DEK refuses wherever its file is linked. */
 static int may_change(const struct scope *scope, struct open_file *open)
 {
 	int r = snapshot_may_write(scope->place.snapshot);
 
+	if (r == 0)
+		r = may_change_snapshot(scope);
 	if (r == 0 && *scope->backing)
 		r = object_may_change(&scope->place, scope->backing);
 	if (r < 0 || !open || open_file_use(open) < 0)

@@ -37,7 +37,7 @@ def row_of(volume, name=SNAPSHOT):
 
 
 def refusals(path):
-    """The errors of changing things in a snapshot, each way once."""
+    """Ways of changing things in a snapshot that do not give EROFS."""
     def attempt(change):
         try:
             change()
@@ -45,17 +45,22 @@ def refusals(path):
             return errno.errorcode[error.errno]
         return "done"
     file = path / "below" / "file"
-    return {attempt(change) for change in (
-        lambda: (path / "new").write_text("x"), lambda: (path / "new").mkdir(), lambda: file.unlink(),
-        lambda: (path / "new").symlink_to("x"), lambda: file.write_text("x"), lambda: os.truncate(file, 0),
-        lambda: file.rename(path / "other"), lambda: os.link(file, path / "other"), lambda: file.chmod(0o600),
-        lambda: os.setxattr(file, "user.x", b"x"), lambda: os.removexattr(file, "user.note"),
-        lambda: os.utime(file, (0, 0)), lambda: path.chmod(0o700), lambda: path.rename(path.parent / "other"),
-        lambda: os.mkfifo(path / "new"))}
+    changes = {
+        "write": lambda: file.write_text("x"), "truncate": lambda: os.truncate(file, 0),
+        "create": lambda: (path / "new").write_text("x"), "mkdir": lambda: (path / "new").mkdir(),
+        "symlink": lambda: (path / "new").symlink_to("x"), "mkfifo": lambda: os.mkfifo(path / "new"),
+        "link": lambda: os.link(file, path / "other"), "rename": lambda: file.rename(path / "other"),
+        "unlink": file.unlink, "chmod": lambda: file.chmod(0o600), "utime": lambda: os.utime(file, (0, 0)),
+        "setxattr": lambda: os.setxattr(file, "user.x", b"x"),
+        "removexattr": lambda: os.removexattr(file, "user.note"),
+        "chmod itself": lambda: path.chmod(0o700), "rename itself": lambda: path.rename(path.parent / "other"),
+    }
+    answers = {name: attempt(change) for name, change in changes.items()}
+    return {name: answer for name, answer in answers.items() if answer != "EROFS"}
 
 
 def test_init_lists_what_was_there_and_mounts_serve_it_for_reading_only(old):
-    """S-64: a plaintext snapshot is served as it is, and nothing in it can be changed."""
+    """S-39: a plaintext snapshot is served as it is, and nothing in it can be changed."""
     volume, content = old
     row = row_of(volume)
     assert (row["state"], row["encryption_key_ids"], row["encryption_key_id"]) == ("open", [], None)
@@ -67,7 +72,7 @@ def test_init_lists_what_was_there_and_mounts_serve_it_for_reading_only(old):
             assert os.readlink(path / "link") == "below/file"
             assert os.listxattr(path / "below" / "file") == ["user.note"]
             assert os.getxattr(path, "user.snapcrypt.key_id") == b"Not enabled"
-            assert refusals(path) == {"EROFS"}
+            assert refusals(path) == {}
             (mount.path / "new").mkdir(exist_ok=True)
             (mount.path / "new" / "file").write_text("encrypted")
             with pytest.raises(OSError) as refusal:
@@ -91,6 +96,7 @@ def test_adopt_makes_a_foreign_directory_a_plaintext_snapshot(volume, is_mounted
     assert row_of(volume)["state"] == "foreign"
     mount = volume.mount() if is_mounted else None
     if mount:
+        volume.sandbox.allow("opendir: access to its key is denied")
         with pytest.raises(PermissionError):
             os.listdir(mount.path / SNAPSHOT)
     assert "--yes" in volume.run("snapshot adopt", SNAPSHOT, code=2).stderr
@@ -102,7 +108,7 @@ def test_adopt_makes_a_foreign_directory_a_plaintext_snapshot(volume, is_mounted
     assert row_of(volume)["encryption_key_id"] is None and row_of(volume)["state"] == "open"
     if mount:
         assert (mount.path / SNAPSHOT / "below" / "file").read_bytes() == content
-        assert refusals(mount.path / SNAPSHOT) == {"EROFS"}
+        assert refusals(mount.path / SNAPSHOT) == {}
         mount.umount()
     listed = check(volume.json("volume show"))
     assert listed["plaintext_snapshots"] == [{"id": adopted["id"], "name": SNAPSHOT}]
