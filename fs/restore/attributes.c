@@ -203,25 +203,35 @@ static int set_mode(const struct attributes *attributes, const struct attributes
 	return fchmod(target->fd, mode) == 0 ? 0 : -errno;
 }
 
+static int set_value(const struct attributes_target *target, const char *name, const uint8_t *value,
+		     size_t size)
+{
+	char path[64 + 256];
+
+	if (target->engine != NULL)
+		return xattr_set(target->engine, name, value, size, 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", target->dir_fd,
+		 target->name == NULL ? "" : target->name);
+	if ((target->fd >= 0 ? fsetxattr(target->fd, name, value, size, 0)
+			     : lsetxattr(path, name, value, size, 0)) != 0)
+		return -errno;
+	return 0;
+}
+
 static int set_values(const struct attributes *attributes, const struct attributes_target *target)
 {
 	const uint8_t *value = attributes->values;
 	const char *name = attributes->names;
-	char path[64 + 256];
+	int r = 0;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", target->dir_fd,
-		 target->name == NULL ? "" : target->name);
-	for (size_t i = 0; i < attributes->count; i++) {
+	for (size_t i = 0; r == 0 && i < attributes->count; i++) {
 		const size_t size = attributes->sizes[i];
-		const int done = target->fd >= 0 ? fsetxattr(target->fd, name, value, size, 0)
-						 : lsetxattr(path, name, value, size, 0);
 
-		if (done != 0)
-			return -errno;
+		r = set_value(target, name, value, size);
 		value += size;
 		name += strlen(name) + 1;
 	}
-	return 0;
+	return r;
 }
 
 static int set_times(const struct attributes *attributes, const struct attributes_target *target)

@@ -43,12 +43,14 @@ MUST_CHECK int attributes_read_sealed(struct sealed_view *view,
  *
  *   fd        of a regular file or directory; -1: NAME in DIR_FD, which is never followed
  *   can_chown false: owners stay ours, and so do not set-user-ID bits
+ *   engine    the same object in a volume, whose engine takes the extended attributes; NULL: they are set as they are
  */
 struct attributes_target {
 	int fd;
 	int dir_fd;
 	const char *name;
 	bool can_chown;
+	const struct xattr_target *engine;
 };
 
 /* Times last, so that a file that has its time has all of it. */

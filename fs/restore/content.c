@@ -4,12 +4,14 @@
  *
  * A large one is cut into ranges that several threads take in turn; those that come late find nothing left.
  */
+#include "fs/restore/content.h"
+
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "fs/restore/restore_internal.h"
 
 #define BUFFER_SIZE ((size_t)1 << 20)
 #define RANGE_SIZE  (UINT64_C(8) << 20)
@@ -97,16 +99,15 @@ static int compare_whole(int fd, struct buffers *buffers, size_t size, uint64_t 
 	return memcmp(buffers->plain, buffers->stored, size) == 0 ? 0 : -EILSEQ;
 }
 
-/* The data from *OFFSET on, up to END, that is no hole; *RET_END is where it ends.  -ENXIO: only a hole. */
-static int find_data(struct content_job *job, uint64_t *offset, uint64_t end, uint64_t *ret_end)
+int content_find_data(struct file *file, uint64_t *offset, uint64_t end, uint64_t *ret_end)
 {
-	int r = file_seek(job->file, *offset, SEEK_DATA, offset);
+	int r = file_seek(file, *offset, SEEK_DATA, offset);
 
 	if (r < 0)
 		return r;
 	if (*offset >= end)
 		return -ENXIO;
-	r = file_seek(job->file, *offset, SEEK_HOLE, ret_end);
+	r = file_seek(file, *offset, SEEK_HOLE, ret_end);
 	if (r == 0 && *ret_end > end)
 		*ret_end = end;
 	return r;
@@ -124,6 +125,37 @@ static uint64_t find_bad_block(struct content_job *job, struct buffers *buffers,
 		offset = next;
 	}
 	return offset;
+}
+
+static int put_data(struct content_job *job, struct buffers *buffers, size_t size, uint64_t offset)
+{
+	int r = 0;
+
+	if (job->hash != NULL)
+		r = hash_update(job->hash, (struct bytes){ buffers->plain, size });
+	if (r < 0)
+		return r;
+	if (job->compares)
+		return compare_whole(job->fd, buffers, size, offset);
+	return job->write != NULL ? job->write(job->write_arg, buffers->plain, size, offset)
+				  : write_whole(job->fd, buffers->plain, size, offset);
+}
+
+/* A hole, for the hash. */
+static int put_zeros(struct content_job *job, uint64_t size)
+{
+	static const uint8_t zeros[65536];
+	int r = 0;
+
+	while (r == 0 && job->hash != NULL && size > 0) {
+		const size_t part = size < sizeof(zeros) ? (size_t)size : sizeof(zeros);
+
+		if (walk_has_ended(job->walk))
+			return -ECANCELED;
+		r = hash_update(job->hash, (struct bytes){ zeros, part });
+		size -= part;
+	}
+	return r;
 }
 
 static int copy_data(struct content *content, uint64_t offset, uint64_t end, uint64_t *ret_failed)
@@ -146,8 +178,7 @@ static int copy_data(struct content *content, uint64_t offset, uint64_t end, uin
 		/* A file that ends early was changed while it was read. */
 		if (n <= 0)
 			return n == 0 ? -ESTALE : (int)n;
-		r = job->compares ? compare_whole(job->fd, buffers, (size_t)n, offset)
-				  : write_whole(job->fd, buffers->plain, (size_t)n, offset);
+		r = put_data(job, buffers, (size_t)n, offset);
 		if (r == 0 && !job->compares)
 			job->progressed(job->arg, (uint64_t)n);
 		offset += (uint64_t)n;
@@ -166,15 +197,17 @@ static int copy_range(struct content *content, uint64_t offset, uint64_t end, ui
 		uint64_t data_end = 0;
 
 		*ret_failed = offset;
-		r = find_data(job, &offset, end, &data_end);
+		r = content_find_data(job->file, &offset, end, &data_end);
 		if (r == -ENXIO) {
 			job->progressed(job->arg, job->compares ? 0 : end - begin);
-			return 0;
+			return put_zeros(job, end - begin);
 		}
 		if (r < 0)
 			return r;
 		job->progressed(job->arg, job->compares ? 0 : offset - begin);
-		r = copy_data(content, offset, data_end, ret_failed);
+		r = put_zeros(job, offset - begin);
+		if (r == 0)
+			r = copy_data(content, offset, data_end, ret_failed);
 		offset = data_end;
 	}
 	return r;
@@ -278,7 +311,7 @@ int content_copy(struct content_job *job)
 {
 	struct content content = { .job = job };
 
-	if (job->size > LARGE_SIZE)
+	if (job->size > LARGE_SIZE && job->hash == NULL && job->write == NULL)
 		return copy_large(job);
 	return copy_range(&content, 0, job->size, &job->failed_offset);
 }

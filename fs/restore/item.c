@@ -43,28 +43,51 @@ static int read_back(struct content_job *job)
 		return -errno;
 	(void)posix_fadvise(job->fd, 0, 0, POSIX_FADV_DONTNEED);
 	job->compares = true;
+	job->hash = NULL;
 	return content_copy(job);
 }
 
-static int fill(struct copying *copying, struct file *file, int fd, uint64_t *ret_failed)
+static int make_hash(const struct copying *copying, struct hash **ret_hash)
 {
-	struct content_job job = {
+	return copying->restore->options->digested != NULL ? hash_new(ret_hash) : 0;
+}
+
+/* The file is whole in the target: HASH, if there is one, has had all of it. */
+static int finish_hash(const struct copying *copying, struct hash *hash)
+{
+	const struct restore_options *options = copying->restore->options;
+	uint8_t digest[SHA256_SIZE];
+	int r = hash == NULL ? 0 : hash_final(hash, digest);
+
+	return r < 0 || hash == NULL
+		       ? r
+		       : options->digested(options->digested_arg, copying->path, digest);
+}
+
+static struct content_job new_job(struct copying *copying, struct file *file, int fd,
+				  struct hash *hash)
+{
+	return (struct content_job){
 		.walk = copying->item->directory->walk,
 		.file = file,
 		.fd = fd,
 		.size = file_size(file),
 		.block_size = block_size_of(copying),
+		.hash = hash,
 		.progressed = count_bytes,
 		.arg = copying,
 	};
-	int r = content_copy(&job);
+}
 
-	*ret_failed = job.failed_offset;
+static int fill(struct copying *copying, struct content_job *job)
+{
+	int r = content_copy(job);
+
 	/* Holes at the end are not written. */
-	if (r == 0 && ftruncate(fd, (off_t)job.size) != 0)
+	if (r == 0 && ftruncate(job->fd, (off_t)job->size) != 0)
 		r = -errno;
 	if (r == 0 && copying->restore->options->verifies)
-		r = read_back(&job);
+		r = read_back(job);
 	return r;
 }
 
@@ -80,13 +103,22 @@ static int give_attributes(const struct copying *copying, int fd)
 	return attributes_apply(&copying->attributes, &target);
 }
 
+static int fail_in_block(const struct copying *copying, int error, const struct content_job *job)
+{
+	return restore_failed_block(copying->restore, copying->path, error,
+				    job->failed_offset / job->block_size);
+}
+
 static int write_file(struct copying *copying, struct file *file)
 {
+	CLEANUP(hash_cleanup) struct hash *hash = NULL;
 	const char *name = copying->item->name;
-	uint64_t failed = 0;
+	struct content_job job;
 	int fd = -1;
 	int r = target_clear(copying->restore, copying->dir_fd, name);
 
+	if (r == 0)
+		r = make_hash(copying, &hash);
 	if (r == 0)
 		fd = openat(copying->dir_fd, name,
 			    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -94,37 +126,65 @@ static int write_file(struct copying *copying, struct file *file)
 		r = -errno;
 	if (r < 0)
 		return restore_failed(copying->restore, copying->path, r);
-	r = fill(copying, file, fd, &failed);
+	job = new_job(copying, file, fd, hash);
+	r = fill(copying, &job);
 	if (r == 0)
 		r = give_attributes(copying, fd);
+	if (r == 0)
+		r = finish_hash(copying, hash);
 	close(fd);
 	if (r == 0)
 		return 0;
 	(void)!unlinkat(copying->dir_fd, name, 0);
-	return restore_failed_block(
-		copying->restore, copying->path, r,
-		failed / store_layout(copying->item->directory->place.store)->block_size);
+	return fail_in_block(copying, r, &job);
 }
 
 /* An interrupted restore had finished it. */
 static int keep_file(struct copying *copying, struct file *file)
 {
-	struct content_job job = {
-		.walk = copying->item->directory->walk,
-		.file = file,
-		.size = file_size(file),
-		.block_size = block_size_of(copying),
-		.progressed = count_bytes,
-		.arg = copying,
-		.compares = true,
-	};
-	int r = 0;
+	CLEANUP(hash_cleanup) struct hash *hash = NULL;
+	const int fd = openat(copying->dir_fd, copying->item->name,
+			      O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct content_job job = new_job(copying, file, fd, NULL);
+	int r = fd < 0 ? -errno : make_hash(copying, &hash);
 
-	job.fd = openat(copying->dir_fd, copying->item->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	r = job.fd < 0 ? -errno : content_copy(&job);
-	if (job.fd >= 0)
-		close(job.fd);
+	job.compares = true;
+	job.hash = hash;
+	if (r == 0)
+		r = content_copy(&job);
+	if (r == 0)
+		r = finish_hash(copying, hash);
+	if (fd >= 0)
+		close(fd);
 	return r;
+}
+
+static struct sink_object sink_object_of(const struct copying *copying)
+{
+	const struct target_directory *above = copying->item->directory->data;
+
+	return (struct sink_object){
+		.path = copying->path,
+		.name = copying->item->name,
+		.above = above->sink_data,
+		.attributes = &copying->attributes,
+	};
+}
+
+static int send_file(struct copying *copying, struct file *file)
+{
+	CLEANUP(hash_cleanup) struct hash *hash = NULL;
+	const struct restore_sink *sink = copying->restore->options->sink;
+	const struct sink_object object = sink_object_of(copying);
+	struct content_job job = new_job(copying, file, -1, NULL);
+	int r = make_hash(copying, &hash);
+
+	job.hash = hash;
+	if (r == 0)
+		r = sink->file(sink->arg, &object, &job);
+	if (r == 0)
+		r = finish_hash(copying, hash);
+	return r == 0 ? 0 : fail_in_block(copying, r, &job);
 }
 
 /* The file may be unterminated, which its size below tells. */
@@ -164,32 +224,53 @@ static int open_source(const struct copying *copying, struct file **ret_file)
 					       &item->sealed, ret_file);
 }
 
+static int take_file(struct copying *copying, struct file *file)
+{
+	struct restore_counts *counts = copying->restore->counts;
+	const struct restore_observer *observer = copying->restore->options->observer;
+	const int r = copying->restore->options->sink != NULL ? send_file(copying, file)
+							      : write_file(copying, file);
+
+	if (r == 0) {
+		atomic_fetch_add(&counts->files, 1);
+		observer->done(observer->arg, 1, 0, false);
+	}
+	return r;
+}
+
+/* Finished by an interrupted restore.  To be sure, or for its digest, it is read all the same. */
+static bool is_finished(const struct copying *copying)
+{
+	return copying->restore->options->sink == NULL &&
+	       target_is_finished(copying->restore, copying->dir_fd, copying->item);
+}
+
+static void count_finished(const struct copying *copying)
+{
+	const struct restore_observer *observer = copying->restore->options->observer;
+
+	atomic_fetch_add(&copying->restore->counts->resumed, 1);
+	observer->done(observer->arg, 1, (uint64_t)copying->item->stat.st_size, true);
+}
+
 static int restore_file(struct copying *copying)
 {
-	const struct walk_item *item = copying->item;
-	const struct restore_observer *observer = copying->restore->options->observer;
-	const bool is_there = target_is_finished(copying->restore, copying->dir_fd, item);
+	const struct restore_options *options = copying->restore->options;
+	const bool is_there = is_finished(copying);
 	struct file *file = NULL;
 	int r = 0;
 
-	if (is_there && !copying->restore->options->verifies) {
-		atomic_fetch_add(&copying->restore->counts->resumed, 1);
-		observer->done(observer->arg, 1, (uint64_t)item->stat.st_size, true);
+	if (is_there && !options->verifies && options->digested == NULL) {
+		count_finished(copying);
 		return 0;
 	}
 	r = open_source(copying, &file);
 	if (r < 0)
 		return open_failed(copying, r);
-	if (is_there && keep_file(copying, file) == 0) {
-		atomic_fetch_add(&copying->restore->counts->resumed, 1);
-		observer->done(observer->arg, 1, (uint64_t)item->stat.st_size, true);
-	} else {
-		r = write_file(copying, file);
-		if (r == 0) {
-			atomic_fetch_add(&copying->restore->counts->files, 1);
-			observer->done(observer->arg, 1, 0, false);
-		}
-	}
+	if (is_there && keep_file(copying, file) == 0)
+		count_finished(copying);
+	else
+		r = take_file(copying, file);
 	(void)!file_close(file, NULL);
 	return r;
 }
@@ -199,6 +280,8 @@ static int restore_file(struct copying *copying)
 static int make_symlink(const struct copying *copying)
 {
 	const struct walk_item *item = copying->item;
+	const struct restore_sink *sink = copying->restore->options->sink;
+	const struct sink_object object = sink_object_of(copying);
 	struct sealed_view *view = copying->restore->options->view;
 	char target[MANIFEST_TARGET_MAX + 1];
 	int r = view != NULL
@@ -209,13 +292,19 @@ static int make_symlink(const struct copying *copying)
 	/* A data key without a record never made anything here. */
 	if (r < 0)
 		return r == -ENOENT ? -EBADMSG : r;
+	if (sink != NULL)
+		return sink->symlink(sink->arg, &object, target);
 	return symlinkat(target, copying->dir_fd, item->name) == 0 ? 0 : -errno;
 }
 
 static int make_special(const struct copying *copying)
 {
 	const struct stat *stat = &copying->item->stat;
+	const struct restore_sink *sink = copying->restore->options->sink;
+	const struct sink_object object = sink_object_of(copying);
 
+	if (sink != NULL)
+		return sink->special(sink->arg, &object);
 	return mknodat(copying->dir_fd, copying->item->name, (stat->st_mode & S_IFMT) | 0600,
 		       stat->st_rdev) == 0
 		       ? 0
@@ -227,13 +316,14 @@ static int restore_other(struct copying *copying)
 	struct restore_counts *counts = copying->restore->counts;
 	const struct restore_observer *observer = copying->restore->options->observer;
 	const bool is_symlink = S_ISLNK(copying->item->stat.st_mode);
-	int r = target_clear(copying->restore, copying->dir_fd, copying->item->name);
+	const bool has_sink = copying->restore->options->sink != NULL;
+	int r = has_sink ? 0 : target_clear(copying->restore, copying->dir_fd, copying->item->name);
 
 	if (r == 0)
 		r = is_symlink ? make_symlink(copying) : make_special(copying);
 	if (r < 0)
 		return restore_failed(copying->restore, copying->path, r);
-	r = give_attributes(copying, -1);
+	r = has_sink ? 0 : give_attributes(copying, -1);
 	if (r < 0) {
 		(void)!unlinkat(copying->dir_fd, copying->item->name, 0);
 		return restore_failed(copying->restore, copying->path, r);
@@ -276,21 +366,45 @@ static int restore_object(struct restore *restore, const struct walk_item *item,
 
 /* ---- Hard links ------------------------------------------------------------------------------ */
 
+static int link_in_directory(struct restore *restore, const struct link_group *group, int dir_fd,
+			     const char *name)
+{
+	struct stat stat;
+	int r = 0;
+
+	if (fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && links_is_same(group, &stat))
+		return 0;
+	r = target_clear(restore, dir_fd, name);
+	return r < 0 ? r : links_make(group, restore->options->target_fd, dir_fd, name);
+}
+
+static int link_in_sink(struct restore *restore, const struct link_group *group,
+			struct walk_directory *directory, const char *name)
+{
+	const struct restore_sink *sink = restore->options->sink;
+	const struct target_directory *above = directory->data;
+	char path[WALK_PATH_SIZE];
+	const struct sink_object object = {
+		.path = walk_path(directory, name, path),
+		.name = name,
+		.above = above->sink_data,
+	};
+
+	return sink->link(sink->arg, &object, links_path(group));
+}
+
 static int link_one(struct restore *restore, const struct link_group *group,
 		    struct walk_directory *directory, const char *name)
 {
 	const struct restore_observer *observer = restore->options->observer;
 	char path[WALK_PATH_SIZE];
-	struct stat stat;
 	const int dir_fd = target_directory_fd(restore, directory);
 	int r = dir_fd < 0 ? dir_fd : 0;
 
-	if (r == 0 && (fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW) != 0 ||
-		       !links_is_same(group, &stat))) {
-		r = target_clear(restore, dir_fd, name);
-		if (r == 0)
-			r = links_make(group, restore->options->target_fd, dir_fd, name);
-	}
+	if (r == 0)
+		r = restore->options->sink != NULL
+			    ? link_in_sink(restore, group, directory, name)
+			    : link_in_directory(restore, group, dir_fd, name);
 	if (r < 0)
 		return restore_failed(restore, walk_path(directory, name, path), r);
 	atomic_fetch_add(&restore->counts->links, 1);
@@ -313,11 +427,12 @@ static int restore_first(struct restore *restore, const struct walk_item *item, 
 			 const char *path, struct link_group *group)
 {
 	struct link_waiter *waiters = NULL;
-	struct stat stat;
+	struct stat stat = item->stat;
 	bool is_there = false;
 	int r = restore_object(restore, item, dir_fd, path);
 
-	is_there = r == 0 && fstatat(dir_fd, item->name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
+	is_there = r == 0 && (restore->options->sink != NULL ||
+			      fstatat(dir_fd, item->name, &stat, AT_SYMLINK_NOFOLLOW) == 0);
 	waiters = links_finish(restore->links, group, is_there ? &stat : NULL);
 	while (waiters != NULL) {
 		struct link_waiter *next = waiters->next;

@@ -146,6 +146,11 @@ struct link_waiter *links_finish(struct links *links, struct link_group *group,
 	return waiters;
 }
 
+const char *links_path(const struct link_group *group)
+{
+	return group->path;
+}
+
 bool links_is_same(const struct link_group *group, const struct stat *stat)
 {
 	return stat->st_dev == group->device && stat->st_ino == group->inode;

@@ -40,6 +40,9 @@ struct link_waiter *links_finish(struct links *links, struct link_group *group,
 				 const struct stat *stat);
 void link_waiter_free(struct link_waiter *waiter);
 
+/* Of the group's first name, below the snapshot. */
+const char *links_path(const struct link_group *group);
+
 /* Make NAME in DIR_FD a link of the group's first name, below ROOT_FD; -ESTALE: another object is there. */
 MUST_CHECK int links_make(const struct link_group *group, int root_fd, int dir_fd,
 			  const char *name);

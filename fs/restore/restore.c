@@ -28,7 +28,7 @@ static bool ends_restore(int error)
 	return false;
 }
 
-int restore_failed_block(struct restore *restore, const char *path, int error, uint64_t block)
+static void report_failure(struct restore *restore, const char *path, int error, uint64_t block)
 {
 	const struct restore_observer *observer = restore->options->observer;
 	const bool is_finding = error == -EBADMSG;
@@ -39,12 +39,17 @@ int restore_failed_block(struct restore *restore, const char *path, int error, u
 		.text = "not authentic",
 	};
 
-	if (ends_restore(error))
-		return error;
 	atomic_fetch_add(&restore->counts->failures, 1);
 	if (is_finding)
 		atomic_fetch_add(&restore->counts->findings, 1);
 	observer->failed(observer->arg, path, is_finding ? &finding : NULL, error);
+}
+
+int restore_failed_block(struct restore *restore, const char *path, int error, uint64_t block)
+{
+	if (ends_restore(error))
+		return error;
+	report_failure(restore, path, error, block);
 	return FAILED;
 }
 
@@ -201,9 +206,9 @@ static int enter(void *arg, struct walk_directory *directory)
 	return r > 0 ? r : restore_failed(restore, directory->path, r);
 }
 
-static void leave(void *arg, struct walk_directory *directory)
+static int finish_directory(struct restore *restore, struct walk_directory *directory)
 {
-	struct restore *restore = arg;
+	const struct restore_sink *sink = restore->options->sink;
 	struct target_directory *own = directory->data;
 	const struct attributes_target target = {
 		.fd = own->fd,
@@ -211,16 +216,30 @@ static void leave(void *arg, struct walk_directory *directory)
 		.can_chown = restore->can_chown,
 	};
 
-	if (own->fd >= 0) {
-		const int r = attributes_apply(&own->attributes, &target);
+	if (sink != NULL) {
+		const struct sink_object object = target_sink_object(directory);
 
-		if (r < 0)
-			(void)restore_failed(restore, directory->path, r);
+		return sink->end(sink->arg, &object, own->sink_data);
 	}
-	if (own->fd >= 0 && directory->parent == NULL) {
+	if (directory->parent == NULL) {
 		restore->counts->has_times = true;
 		restore->counts->times[0] = own->attributes.stat.st_atim;
 		restore->counts->times[1] = own->attributes.stat.st_mtim;
+	}
+	return attributes_apply(&own->attributes, &target);
+}
+
+static void leave(void *arg, struct walk_directory *directory)
+{
+	struct restore *restore = arg;
+	struct target_directory *own = directory->data;
+
+	if (own->is_made) {
+		const int r = finish_directory(restore, directory);
+
+		/* Here nothing can be ended any more. */
+		if (r < 0)
+			report_failure(restore, directory->path, r, FINDING_NO_BLOCK);
 	}
 	directory_free(own);
 }

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "fs/restore/filter.h"
+#include "fs/restore/sink.h"
 #include "fs/store/finding.h"
 #include "fs/store/sealed_view.h"
 #include "fs/store/snapshot.h"
@@ -51,20 +52,25 @@ struct restore_observer {
  *   snapshot_fd    its directory
  *   view           of a sealed snapshot: it is restored as its manifest says.  NULL: as it is below
  *   target_fd      of the directory that it becomes
+ *   sink           it goes there, and not to target_fd; NULL: to target_fd
  *   started        resuming: files of the target that were last changed before may be whole; else zero
  *   replaces       what is in the target and not a directory is replaced
  *   verifies       read every file again and compare
+ *   digested       gets the SHA-256 of every file that is whole in the target, once for all of its names; NULL: nobody wants it
  */
 struct restore_options {
 	struct snapshot *snapshot;
 	int snapshot_fd;
 	struct sealed_view *view;
 	int target_fd;
+	const struct restore_sink *sink;
 	const struct filter *filter;
 	struct timespec started;
 	bool resumes;
 	bool replaces;
 	bool verifies;
+	int (*digested)(void *arg, const char *path, const uint8_t digest[static SHA256_SIZE]);
+	void *digested_arg;
 	unsigned threads;
 	const struct restore_observer *observer;
 };

@@ -6,9 +6,10 @@
 #include <pthread.h>
 
 #include "fs/restore/attributes.h"
+#include "fs/restore/content.h"
 #include "fs/restore/links.h"
 #include "fs/restore/restore.h"
-#include "fs/store/file.h"
+#include "fs/restore/sink.h"
 
 struct restore {
 	const struct restore_options *options;
@@ -20,46 +21,33 @@ struct restore {
 /*
  * The directory in the target that a directory of the snapshot becomes.
  *
- *   fd         -1: not made yet, because nothing in it was taken so far
+ *   is_made    false: nothing in it was taken so far
+ *   fd         -1: a sink has made it, or it is not made
+ *   sink_data  what the sink made of it
  *   is_inside  an --include names it or one above
  */
 struct target_directory {
-	pthread_mutex_t lock; /* guards fd while it is made */
+	pthread_mutex_t lock; /* guards what follows while it is made */
+	bool is_made;
 	int fd;
+	void *sink_data;
 	bool is_inside;
 	struct attributes attributes;
 };
 
 /* ---- target.c: objects in the target ------------------------------------------------------------------------------- */
 
-/* The descriptor of DIRECTORY in the target, made where it is not there. */
+/* Make DIRECTORY in the target where it is not made yet.  Its descriptor; 0: a sink has it. */
 MUST_CHECK int target_directory_fd(struct restore *restore, struct walk_directory *directory);
+
+/* DIRECTORY as the sink sees it. */
+struct sink_object target_sink_object(const struct walk_directory *directory);
 
 /* Take away what stands in the way of a new NAME.  -EEXIST: it may not be; -EISDIR: a directory. */
 MUST_CHECK int target_clear(const struct restore *restore, int dir_fd, const char *name);
 
 /* Is NAME a file that an interrupted restore has finished: of this size and time? */
 bool target_is_finished(const struct restore *restore, int dir_fd, const struct walk_item *item);
-
-/* ---- content.c ----------------------------------------------------------------------------------------------------- */
-
-/*
- * Copy what FILE holds to FD, holes kept; with other threads where it is large.  COMPARES: read FD and compare instead.
- *
- * -EBADMSG: a block is not authentic; -EILSEQ: what was read back differs.
- */
-struct content_job {
-	struct walk *walk;
-	struct file *file;
-	int fd;
-	uint64_t size;
-	uint32_t block_size;
-	bool compares;
-	void (*progressed)(void *arg, uint64_t bytes);
-	void *arg;
-	uint64_t failed_offset; /* where it failed */
-};
-MUST_CHECK int content_copy(struct content_job *job);
 
 /* ---- item.c -------------------------------------------------------------------------------------------------------- */
 

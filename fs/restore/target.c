@@ -66,6 +66,36 @@ static int make_directory(const struct restore *restore, int dir_fd, const char 
 	return open_directory(dir_fd, name);
 }
 
+struct sink_object target_sink_object(const struct walk_directory *directory)
+{
+	const struct target_directory *target = directory->data;
+	const struct target_directory *above = directory->parent == NULL ? NULL
+									 : directory->parent->data;
+
+	return (struct sink_object){
+		.path = directory->path,
+		.name = directory->name,
+		.above = above == NULL ? NULL : above->sink_data,
+		.attributes = &target->attributes,
+	};
+}
+
+static int make_in_sink(struct restore *restore, struct walk_directory *directory)
+{
+	const struct restore_sink *sink = restore->options->sink;
+	struct target_directory *target = directory->data;
+	int r = directory->parent == NULL ? 0 : target_directory_fd(restore, directory->parent);
+
+	if (r == 0) {
+		const struct sink_object object = target_sink_object(directory);
+
+		r = sink->begin(sink->arg, &object, &target->sink_data);
+	}
+	if (r == 0)
+		atomic_fetch_add(&restore->counts->directories, 1);
+	return r;
+}
+
 static int make(struct restore *restore, struct walk_directory *directory)
 {
 	int fd = -1;
@@ -95,19 +125,22 @@ static int make(struct restore *restore, struct walk_directory *directory)
 
 int target_directory_fd(struct restore *restore, struct walk_directory *directory)
 {
+	const bool has_sink = restore->options->sink != NULL;
 	struct target_directory *target = directory->data;
-	int fd = -1;
+	int r = 0;
 
 	pthread_mutex_lock(&target->lock);
-	if (target->fd < 0) {
-		fd = make(restore, directory);
-		if (fd >= 0)
-			target->fd = fd;
-	} else {
-		fd = target->fd;
+	if (!target->is_made) {
+		r = has_sink ? make_in_sink(restore, directory) : make(restore, directory);
+		if (r >= 0)
+			target->is_made = true;
+		if (r >= 0 && !has_sink)
+			target->fd = r;
 	}
+	if (r >= 0)
+		r = has_sink ? 0 : target->fd;
 	pthread_mutex_unlock(&target->lock);
-	return fd;
+	return r;
 }
 
 static bool is_before(const struct timespec *a, const struct timespec *b)
