@@ -321,6 +321,8 @@ static int restore_other(struct copying *copying)
 
 	if (r == 0)
 		r = is_symlink ? make_symlink(copying) : make_special(copying);
+	if (r > 0)
+		return r;
 	if (r < 0)
 		return restore_failed(copying->restore, copying->path, r);
 	r = has_sink ? 0 : give_attributes(copying, -1);

@@ -29,6 +29,7 @@ struct restore_sink {
 	/* To be taken with content_copy(), at least once: file, size and hash of the job are set. */
 	int (*file)(void *arg, const struct sink_object *object, struct content_job *job);
 	int (*symlink)(void *arg, const struct sink_object *object, const char *target);
+	/* 1: it cannot be held, which the sink has said. */
 	int (*special)(void *arg, const struct sink_object *object);
 	/* A further name of the object that is at the path FIRST. */
 	int (*link)(void *arg, const struct sink_object *object, const char *first);
