@@ -88,6 +88,13 @@ const struct command commands[] = {
 	{ "restore", "VOLUME SNAPSHOT DEST [options]",
 	  "restore a snapshot into a directory, not through the mount",
 	  "snapcrypt restore /srv/backups.enc latest /data", options_restore, 3, 3, cmd_restore },
+	{ "export", "VOLUME SNAPSHOT DEST [options]",
+	  "write a snapshot out: decrypted, or as a volume under another party's key",
+	  "snapcrypt export /srv/backups.enc latest /mnt/disk/2026-11-24\n"
+	  "snapcrypt export /srv/backups.enc latest - | ssh host 'tar --xattrs --acls -xC /data'\n"
+	  "snapcrypt export /srv/backups.enc latest /mnt/disk/theirs "
+	  "--to-key vault://their.host:8200/transit/exchange",
+	  options_export, 3, 3, cmd_export },
 	{ "keys list", "[VOLUME] [options]", "keys in use or configured",
 	  "snapcrypt keys list /mnt/backups", options_keys_list, 0, 1, cmd_keys_list },
 	{ "keys show", "KEYID", "what the key service says about one key",

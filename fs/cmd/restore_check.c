@@ -127,7 +127,7 @@ int restore_check_space(struct session *session, const struct restore_target *ta
 	uint64_t available = 0;
 
 	if (fstatvfs(target->fd >= 0 ? target->fd : target->above, &statvfs) != 0)
-		return 0;
+		return 0; /* an archive for a pipe, for instance */
 	available = (uint64_t)(geteuid() == 0 ? statvfs.f_bfree : statvfs.f_bavail) *
 		    statvfs.f_frsize;
 	/* What is there already is replaced or kept; both need no more room. */
