@@ -181,8 +181,8 @@ class Volume:
                       for directory, _, names in os.walk(self.backing / below) for name in names
                       if self.control not in (Path(directory), *Path(directory).parents)
                       and not name.startswith(".snapcrypt")
-                      and (Path(directory) / name).is_file()
-                      and not (Path(directory) / name).is_symlink())
+                      and not (Path(directory) / name).is_symlink()
+                      and (Path(directory) / name).is_file())
 
     @contextlib.contextmanager
     def new_files(self):
