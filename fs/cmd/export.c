@@ -371,8 +371,11 @@ static void print_json(struct exporting *exporting, bool is_dry)
 	else
 		document_add_null(output, "exported");
 	findings_json(&restoring->findings, output);
-	/* Standard output may be the archive. */
-	document_print(output, is_stdout(exporting) ? stderr : stdout);
+	/* Where standard output is the archive: one line among others. */
+	if (is_stdout(exporting))
+		fprintf(stderr, "%s\n", document_line(output));
+	else
+		document_print(output, stdout);
 }
 
 static void print_text(struct exporting *exporting, bool is_dry)

@@ -14,7 +14,7 @@ from schema import check
 COMMANDS = ["init", "mount", "umount", "status", "check-mounted", "snapshot list", "snapshots", "snapshot show",
             "snapshot create", "snapshot seal", "snapshot verify", "verify",
             "snapshot tag", "snapshot adopt", "snapshot hold", "snapshot release", "snapshot delete", "prune",
-            "policy show", "policy set", "policy lock", "restore", "keys add", "keys list", "keys remove", "keys rewrap",
+            "policy show", "policy set", "policy lock", "restore", "export", "keys add", "keys list", "keys remove", "keys rewrap",
             "keys show", "keys test", "keys usage", "keys check", "keys set-default", "keys trust",
             "catalog register", "catalog sync", "catalog rebuild", "catalog list-volumes", "catalog forget",
             "keyring init", "keyring list", "keyring add", "keyring enable", "keyring disable", "keyring delete",
