@@ -115,9 +115,16 @@ int key_uses_resolve(struct session *session, const char *text, struct key_asked
 
 /* ---- What needs it -------------------------------------------------------------------------------- */
 
+/* The listed volumes by number: a fleet has thousands, and uses come in no order. */
+struct numbered {
+	int64_t number;
+	const struct catalog_volume *volume;
+};
+
 struct finding {
 	const struct key_asked *asked;
-	const struct catalog_volumes *volumes;
+	struct numbered *numbered;
+	size_t count;
 	struct key_uses *uses;
 };
 
@@ -128,13 +135,34 @@ static bool is_asked(void *arg, const struct need_key *key)
 	return key_asked_matches(finding->asked, key);
 }
 
-static const struct catalog_volume *find_volume(const struct catalog_volumes *volumes,
-						int64_t number)
+static int compare_numbers(const void *a, const void *b)
 {
+	const struct numbered *left = a;
+	const struct numbered *right = b;
+
+	return (left->number > right->number) - (left->number < right->number);
+}
+
+static int number_volumes(const struct catalog_volumes *volumes, struct finding *finding)
+{
+	finding->numbered = calloc(volumes->count + 1, sizeof(*finding->numbered));
+	if (finding->numbered == NULL)
+		return -ENOMEM;
+	finding->count = volumes->count;
 	for (size_t i = 0; i < volumes->count; i++)
-		if (volumes->volumes[i].number == number)
-			return &volumes->volumes[i];
-	return NULL;
+		finding->numbered[i] = (struct numbered){ volumes->volumes[i].number,
+							  &volumes->volumes[i] };
+	qsort(finding->numbered, finding->count, sizeof(*finding->numbered), compare_numbers);
+	return 0;
+}
+
+static const struct catalog_volume *find_volume(const struct finding *finding, int64_t number)
+{
+	const struct numbered wanted = { .number = number };
+	const struct numbered *found = bsearch(&wanted, finding->numbered, finding->count,
+					       sizeof(wanted), compare_numbers);
+
+	return found == NULL ? NULL : found->volume;
 }
 
 static int add_use(void *arg, const struct catalog_use *found)
@@ -146,7 +174,7 @@ static int add_use(void *arg, const struct catalog_use *found)
 		.number = found->number,
 		.volume = last != NULL && last->number == found->number
 				  ? last->volume
-				  : find_volume(finding->volumes, found->number),
+				  : find_volume(finding, found->number),
 		.snapshot = found->snapshot,
 		.role = found->role,
 		.dek_count = found->dek_count,
@@ -190,11 +218,14 @@ int key_uses_find(struct session *session, struct catalog *catalog, const struct
 		  const struct catalog_volumes *volumes, struct key_uses *ret_uses)
 {
 	struct key_uses uses = { 0 };
-	struct finding finding = { asked, volumes, &uses };
+	struct finding finding = { .asked = asked, .uses = &uses };
 	const struct catalog_search search = { is_asked, add_use, &finding };
 	struct catalog_error error = { .text = "out of memory" };
-	const int r = catalog_search(catalog, &search, &error);
+	int r = number_volumes(volumes, &finding);
 
+	if (r == 0)
+		r = catalog_search(catalog, &search, &error);
+	free(finding.numbered);
 	if (r < 0) {
 		key_uses_free(&uses);
 		return cataloging_fail(session, &error);

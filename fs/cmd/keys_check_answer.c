@@ -7,6 +7,8 @@
 #include "fs/cmd/catalog_rows.h"
 #include "fs/cmd/keys_check.h"
 
+#define REDUNDANCY_SHOWN 100
+
 bool keys_check_is_needed(enum slot_role role)
 {
 	return role != SLOT_ALTERNATE && role != SLOT_RECOVERY;
@@ -140,22 +142,29 @@ static void print_doubts(const struct check *check)
 	}
 }
 
+/* Of a fleet there may be a hundred thousand: some of them, as --json lists all. */
 static void warn_of_redundancy(const struct check *check)
 {
 	const struct invocation *invocation = check->session.invocation;
+	uint64_t shown = 0;
 
 	if (check->redundant_count == 0)
 		return;
 	notice(invocation,
 	       "without it %" PRIu64 " snapshots lose their alternate or recovery slot:",
 	       check->redundant_count);
-	for (size_t i = 0; i < check->uses.count; i++) {
+	for (size_t i = 0; i < check->uses.count && shown < REDUNDANCY_SHOWN; i++) {
 		const struct key_use *use = &check->uses.uses[i];
 
-		if (is_redundancy(use->role))
-			notice(invocation, "  %s: %s on %s, %s", slot_role_name(use->role),
-			       use->volume->path, use->volume->host, use->snapshot.name);
+		if (!is_redundancy(use->role))
+			continue;
+		notice(invocation, "  %s: %s on %s, %s", slot_role_name(use->role),
+		       use->volume->path, use->volume->host, use->snapshot.name);
+		shown++;
 	}
+	if (shown < check->redundant_count)
+		notice(invocation, "  and %" PRIu64 " more; --json lists all",
+		       check->redundant_count - shown);
 }
 
 static int print_needed(struct check *check)

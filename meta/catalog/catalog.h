@@ -132,8 +132,8 @@ struct catalog_use {
 };
 
 /*
- * Call VISIT for every snapshot of a registered place with a slot under a key that IS_ASKED accepts, by key, place, and position in the
- * list that was stored.  Non-zero stops and is returned.
+ * Call VISIT for every snapshot of a registered place with a slot under a key that IS_ASKED accepts: by key, and in no order within
+ * one, as sorting a whole fleet's rows costs a server more than finding them.  Non-zero stops and is returned.
  */
 struct catalog_search {
 	bool (*is_asked)(void *arg, const struct need_key *key);

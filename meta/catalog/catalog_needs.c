@@ -308,7 +308,7 @@ static int search_key(struct catalog *catalog, struct searching *searching,
 		.sql = "select n.place, n.role, n.deks, s.snapshot, s.name, s.kind, s.is_present, "
 		       "s.is_foreign, s.is_encrypted, s.created_s, s.sealed_s from need n "
 		       "join snapshot s on s.place = n.place and s.position = n.position "
-		       "where n.kek = $1 order by n.place, n.position, n.role",
+		       "where n.kek = $1",
 		.values = &value,
 		.value_count = 1,
 		.row = take_use,
