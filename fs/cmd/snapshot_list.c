@@ -10,6 +10,7 @@
 #include "fs/cmd/session.h"
 #include "fs/cmd/snapshot_row.h"
 #include "fs/cmd/table.h"
+#include "fs/control/changes.h"
 #include "meta/timestamp.h"
 
 const struct option_spec options_snapshot_list[] = {
@@ -28,6 +29,8 @@ struct selection {
 	const char *state;
 	int64_t since_s;
 	int64_t until_s;
+	struct uuid latest; /* what these words mean, where they were given */
+	struct uuid latest_any;
 };
 
 /* ---- Selecting and sorting ------------------------------------------------------------------ */
@@ -64,11 +67,36 @@ static int read_selection(struct invocation *invocation, struct selection *selec
 	return r;
 }
 
-static bool is_named(const struct invocation *invocation, const struct snapshot_row *row)
+/* `latest` and `latest-any` are words for a snapshot here as everywhere. */
+static int find_latest(struct session *session, struct selection *selection)
 {
+	const struct invocation *invocation = session->invocation;
+
+	for (int i = 1; i < invocation->operand_count; i++) {
+		const char *word = operand(invocation, i);
+		const bool is_any = strcmp(word, "latest-any") == 0;
+		struct store_error error = { 0 };
+		struct snapshot *snapshot = NULL;
+
+		if (!is_any && strcmp(word, "latest") != 0)
+			continue;
+		if (change_find_snapshot(session->store, word, &snapshot, NULL, &error) < 0)
+			return session_fail(session, &error);
+		*(is_any ? &selection->latest_any : &selection->latest) = *snapshot_id(snapshot);
+		snapshot_put(snapshot);
+	}
+	return 0;
+}
+
+static bool is_named(const struct selection *selection, const struct snapshot_row *row)
+{
+	const struct invocation *invocation = selection->invocation;
 	char id[UUID_TEXT_SIZE];
 
 	if (invocation->operand_count < 2)
+		return true;
+	if (!uuid_is_zero(&row->id) && (uuid_equal(&row->id, &selection->latest) ||
+					uuid_equal(&row->id, &selection->latest_any)))
 		return true;
 	uuid_format(&row->id, id);
 	for (int i = 1; i < invocation->operand_count; i++)
@@ -104,7 +132,7 @@ static bool is_selected(const struct selection *selection, const struct snapshot
 	if (selection->key_id != NULL && !snapshot_row_needs_key(row, selection->key_id))
 		return false;
 	return row->created_s >= selection->since_s && row->created_s < selection->until_s &&
-	       is_named(selection->invocation, row);
+	       is_named(selection, row);
 }
 
 static int by_name(const void *a, const void *b)
@@ -262,6 +290,8 @@ int cmd_snapshot_list(struct invocation *invocation)
 	session_init(&session, invocation);
 	if (r == 0)
 		r = session_open_all(&session, operand(invocation, 0), STORE_READ);
+	if (r == 0)
+		r = find_latest(&session, &selection);
 	if (r == 0) {
 		const int error = snapshot_rows_read(session.store, &rows);
 

@@ -13,8 +13,9 @@ int change_check_plaintext(const struct change_target *target, struct store_erro
 		return 0;
 	store_fail(reterr, -EINVAL, EXIT_USAGE,
 		   "the configuration says plaintext_snapshots, which counts");
-	store_advise(reterr, "take that line out: the signed list of the volume, as it is pinned on "
-			     "this host, counts then");
+	store_advise(reterr,
+		     "take that line out: the signed list of the volume, as it is pinned on "
+		     "this host, counts then");
 	return -EINVAL;
 }
 

@@ -26,7 +26,7 @@ struct directory {
 	unsigned depth;
 	unsigned pins;
 	unsigned adoptions; /* when the snapshot was looked at */
-	int fd; /* -1: closed, only a snapshot is kept */
+	int fd;             /* -1: closed, only a snapshot is kept */
 };
 
 struct directories {

@@ -143,8 +143,9 @@ int snapshot_may_adopt(struct snapshot *snapshot, int fd, struct store_error *re
 	const struct store *store = snapshot->store;
 
 	if (!store->volume.is_encrypted)
-		return store_fail(reterr, -EINVAL, EXIT_USAGE,
-				  "the volume was made with --encryption off: there is nothing to adopt");
+		return store_fail(
+			reterr, -EINVAL, EXIT_USAGE,
+			"the volume was made with --encryption off: there is nothing to adopt");
 	if (!snapshot_is_encrypted(snapshot))
 		return store_fail(reterr, -EEXIST, EXIT_OK, "%s: it is listed already", name);
 	if (!snapshot->is_foreign_by_identity)

@@ -96,7 +96,8 @@ struct store {
 
 	atomic_uint adoptions; /* snapshot_adoptions() */
 
-	pthread_mutex_t removal_mutex;  /* one deletion, sweep or change of the plaintext list at a time */
+	pthread_mutex_t
+		removal_mutex; /* one deletion, sweep or change of the plaintext list at a time */
 	pthread_rwlock_t creation_lock; /* read: a key record is made that nothing names yet */
 
 	pthread_mutex_t index_mutex; /* guards dek_index; taken before `mutex` */

@@ -72,9 +72,8 @@ static int clear_identity(struct init *init, int fd, const char *path)
 	if (is_encrypted) {
 		store_fail(init->reterr, -EEXIST, EXIT_FAILED,
 			   "%s: it is an encrypted snapshot of another volume", path);
-		store_advise(init->reterr,
-			     "bring back its volume's " CONTROL_DIRECTORY
-			     ", or move the directory away");
+		store_advise(init->reterr, "bring back its volume's " CONTROL_DIRECTORY
+					   ", or move the directory away");
 		return -EEXIST;
 	}
 	if (unlinkat(fd, IDENTITY_FILE, 0) < 0 && errno != ENOENT)

@@ -39,6 +39,31 @@ def test_every_command_is_in_the_manual():
         assert f".Ss {command}\n" in manual or command in ("snapshots", "verify"), command
 
 
+def schemas_by_command():
+    """Command -> name of its schema, as the table of names has it; a second word alone is of the group before it."""
+    root = Path(__file__).parents[2]
+    table = (root / "meta/NAMES.md").read_text().split("## JSON schemas", 1)[1]
+    found = {}
+    for schema, cell in re.findall(r"^\| `snapcrypt\.([a-z-]+)/1` \| (.*) \|$", table, re.M):
+        words = re.findall(r"`([^`]+)`", cell)
+        for word in words:
+            for command in (word, f"{words[0].split()[0]} {word}") if words else ():
+                if command in COMMANDS:
+                    found[command] = schema
+    return found
+
+
+def test_every_command_that_prints_data_has_a_schema():
+    schemas = schemas_by_command()
+    silent = {"mount", "umount", "completion"}
+    assert set(COMMANDS) - set(schemas) == silent
+    for command, name in schemas.items():
+        path = Path(__file__).parents[2] / "packaging/schema" / f"{name}.json"
+        schema = json.loads(path.read_text())
+        assert schema["$id"] == f"snapcrypt.{name}/1", command
+        assert set(schema["required"]) <= set(schema["properties"]), command
+
+
 @pytest.mark.parametrize("line, hint", [
     ([], "--help"),
     (["nonsense"], "--help"),

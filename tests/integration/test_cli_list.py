@@ -82,7 +82,8 @@ def test_selecting_by_key(filled):
 
 
 def test_selecting_and_sorting(filled):
-    assert set(rows(filled, "b")) == {"b"}
+    assert set(rows(filled, "b")) == {"b"} == set(rows(filled, "latest-any"))
+    assert "latest-any" in filled.run("snapshot list", "latest", code=20).stderr
     assert set(rows(filled, rows(filled)["a"]["id"])) == {"a"}
     assert set(rows(filled, "--state", "open")) == {"a", "b"}
     assert rows(filled, "--state", "sealed") == {}
