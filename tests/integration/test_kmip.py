@@ -193,7 +193,7 @@ def test_gcm_that_a_server_lacks_becomes_cbc(fake, faked):
     (0x29, "EINVAL", "unknown"), (0x7777, "EPROTO", "unreachable")])
 def test_reasons_are_mapped(fake, faked, reason, errno, key_state):
     fake.answers["Encrypt"] = succeed(uid(), item(DATA, BYTES, bytes(32)), item(TAG, BYTES, bytes(16)))
-    probe = faked(timeout_ms=600)
+    probe = faked(timeout_ms=1500)
     probe.wrap()
     fake.answers["Decrypt"] = refuse(reason, "line one\nERROR forged")
     reply = probe.refused(errno, key_state, "unwrap", "slot")

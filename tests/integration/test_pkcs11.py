@@ -208,7 +208,7 @@ def test_codes_of_the_token_are_named_and_mapped(token, key, faulty, code, errno
     (0xa4, "EACCES", "denied"), (0xa3, "EKEYEXPIRED", "credentials-expired"),
     (0x102, "EKEYEXPIRED", "credentials-expired"), (0x32, "EHOSTUNREACH", "unreachable")])
 def test_refused_logins(token, key, faulty, code, errno, state):
-    probe = key("object=k1", module=faulty, timeout_ms=1000)
+    probe = key("object=k1", module=faulty, timeout_ms=2000)
     token.fail(f"C_Login {code:#x}")
     probe.refused(errno, state, "describe")
 
