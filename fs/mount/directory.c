@@ -13,6 +13,9 @@
 
 #include "fs/mount/attr.h"
 #include "fs/store/adopt.h"
+#include "fs/store/beneath.h"
+#include "fs/store/name.h"
+#include "fs/store/sealed_view.h"
 #include "meta/records/volume_record.h"
 
 /* In the list of idle ones while pins is 0 and a descriptor is open. */
@@ -229,6 +232,27 @@ static int open_verified(const struct place *parent, const char *backing, const 
 	return 0;
 }
 
+/* In a sealed snapshot what is in a directory is compared with the manifest, not the directory itself. */
+static int open_sealed(const struct place *parent, const char *name, int *ret_fd)
+{
+	struct backing_name backing;
+	int r = name_encode(parent, name, &backing);
+
+	if (r == 0)
+		r = open_beneath(parent->fd, backing.text, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (r < 0)
+		return r == -ENOTDIR || r == -ELOOP || r == -EXDEV ? -EBADMSG : r;
+	*ret_fd = r;
+	return 0;
+}
+
+static int open_node(const struct place *parent, const char *name, const struct node *node,
+		     int *ret_fd)
+{
+	return node_has(node, NODE_IS_SEALED) ? open_sealed(parent, name, ret_fd)
+					      : open_verified(parent, name, node, ret_fd);
+}
+
 /* Open NODE below PARENT; the result is not yet known to anybody. */
 static int open_below(struct directories *directories, struct node *node,
 		      const struct place *parent, const char *backing,
@@ -249,7 +273,7 @@ static int open_below(struct directories *directories, struct node *node,
 	if (r < 0)
 		directory->path = NULL;
 	directory->adoptions = snapshot_adoptions(parent->store);
-	r = r < 0 ? -ENOMEM : open_verified(parent, backing, node, &directory->fd);
+	r = r < 0 ? -ENOMEM : open_node(parent, backing, node, &directory->fd);
 	if (r == 0 && directory->depth == directories->snapshot_depth)
 		r = snapshot_open(parent->store, directory->fd, directory->path,
 				  &directory->snapshot);
@@ -362,6 +386,8 @@ void directory_node_freed(void *arg, struct node *node)
 	}
 	node->directory = NULL;
 	pthread_mutex_unlock(&directories->lock);
+	if (is_snapshot(directories, directory))
+		snapshot_drop_view(directory->snapshot);
 	directory_free(directory);
 }
 

@@ -3,23 +3,12 @@
 #include "fs/mount/node.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_BUCKETS 1024
-#define ROOT_ID       1
+#include "fs/mount/node_internal.h"
 
-struct nodes {
-	pthread_mutex_t lock;
-	struct node **by_id;
-	struct node **by_identity;
-	size_t buckets; /* a power of two */
-	size_t count;
-	uint64_t next_id;
-	node_freed freed;
-	void *arg;
-};
+#define FIRST_BUCKETS 1024
 
 void node_set(struct node *node, enum node_flag flag)
 {
@@ -125,6 +114,17 @@ static struct node *node_new(struct nodes *nodes, const struct node_identity *id
 	node->id = nodes->next_id++;
 	node->identity = *identity;
 	node->type = (uint8_t)((mode & S_IFMT) >> 12);
+	return node;
+}
+
+static struct node *node_from(struct nodes *nodes, const struct node_origin *origin)
+{
+	struct node *node = node_new(nodes, &origin->identity, origin->mode);
+
+	if (node && origin->sealed) {
+		node->sealed = origin->sealed;
+		node_set(node, NODE_IS_SEALED);
+	}
 	return node;
 }
 
@@ -306,20 +306,19 @@ static int add_name(struct node *node, struct node *parent, const char *backing)
 	return 0;
 }
 
-int nodes_remember(struct nodes *nodes, struct node *parent, const char *backing,
-		   const struct node_identity *identity, mode_t mode, struct node **ret_node)
+int nodes_remember(struct nodes *nodes, const struct node_origin *origin, struct node **ret_node)
 {
 	int r = 0;
 
 	pthread_mutex_lock(&nodes->lock);
-	struct node *node = find_identity(nodes, identity);
+	struct node *node = find_identity(nodes, &origin->identity);
 	struct node *made = NULL;
 
 	if (!node) {
-		made = node_new(nodes, identity, mode);
+		made = node_from(nodes, origin);
 		node = made;
 	}
-	r = node ? add_name(node, parent, backing) : -ENOMEM;
+	r = node ? add_name(node, origin->parent, origin->name) : -ENOMEM;
 	if (r < 0) {
 		free(made);
 		pthread_mutex_unlock(&nodes->lock);
@@ -429,71 +428,4 @@ void nodes_retire(struct nodes *nodes, struct node *node)
 		node_set(node, NODE_IS_RETIRED);
 	}
 	pthread_mutex_unlock(&nodes->lock);
-}
-
-static char *path_locked(const struct node *node, const char *name, unsigned *ret_depth)
-{
-	size_t size = name ? strlen(name) + 1 : 0;
-	unsigned depth = 0;
-
-	for (const struct node *at = node; at->id != ROOT_ID; at = at->names->parent) {
-		if (!at->names)
-			return NULL;
-		size += strlen(at->names->backing) + 1;
-		depth++;
-	}
-
-	char *path = malloc(size + 1);
-	size_t end = size ? size - 1 : 0;
-
-	if (!path)
-		return NULL;
-	path[end] = '\0';
-	if (name) {
-		end -= strlen(name);
-		memcpy(path + end, name, strlen(name));
-	}
-	for (const struct node *at = node; at->id != ROOT_ID; at = at->names->parent) {
-		size_t length = strlen(at->names->backing);
-
-		if (end < size - 1)
-			path[--end] = '/';
-		end -= length;
-		memcpy(path + end, at->names->backing, length);
-	}
-	if (ret_depth)
-		*ret_depth = depth;
-	return path;
-}
-
-char *nodes_path(struct nodes *nodes, const struct node *node, const char *name,
-		 unsigned *ret_depth)
-{
-	pthread_mutex_lock(&nodes->lock);
-	char *path = path_locked(node, name, ret_depth);
-
-	pthread_mutex_unlock(&nodes->lock);
-	return path;
-}
-
-int nodes_select(struct nodes *nodes, bool (*wanted)(void *arg, const struct node *node), void *arg,
-		 uint64_t **ret_ids, size_t *ret_count)
-{
-	size_t count = 0;
-
-	pthread_mutex_lock(&nodes->lock);
-	uint64_t *ids = calloc(nodes->count, sizeof(*ids));
-
-	for (size_t i = 0; ids && i < nodes->buckets; i++) {
-		for (struct node *node = nodes->by_id[i]; node; node = node->next_by_id) {
-			if (wanted(arg, node))
-				ids[count++] = node->id;
-		}
-	}
-	pthread_mutex_unlock(&nodes->lock);
-	if (!ids)
-		return -ENOMEM;
-	*ret_ids = ids;
-	*ret_count = count;
-	return 0;
 }

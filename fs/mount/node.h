@@ -2,6 +2,7 @@
 /*
  * The inodes that the kernel knows.  A node id is a number that is never used twice.  A node is found below by
  * (parent, backing name) and is verified by (inode, birth time); hard links share one node.  It holds no descriptor.
+ * An object of a sealed snapshot is identified by its place in the manifest instead, and found by its plain name.
  *
  * A node lives as long as the kernel, a handle, an operation or a child needs it.  Thread-safe.
  */
@@ -27,7 +28,7 @@ struct node_identity {
 	int64_t birth_ns;
 };
 
-/* One name of a node; the node refers to its parent. */
+/* One name of a node, in an object of a sealed snapshot the plain one; the node refers to its parent. */
 struct node_name {
 	struct node_name *next;
 	struct node *parent;
@@ -39,12 +40,15 @@ enum node_flag {
 	NODE_HAS_COVERED_SIZE = 2,  /* covered_size is known (struct file_history) */
 	NODE_HAS_NO_CAPABILITY = 4, /* security.capability is known to be absent */
 	NODE_IS_RETIRED = 8,        /* its last name is gone: the inode number may be used again */
+	NODE_IS_SEALED = 16,   /* an object of a sealed snapshot, as its manifest says: sealed.h */
+	NODE_IS_REPORTED = 32, /* what is wrong with it below has been logged */
 };
 
 /*
  * 200,000 of these are held while a large tree is listed: keep it small.
  *
  *   names   the first one is used; the root has none
+ *   sealed  with NODE_IS_SEALED: its snapshot, which lives as long as the node of its directory
  *   dek     1 + index of the DEK whose plaintext pages the kernel may hold, 0: none
  */
 struct node {
@@ -58,7 +62,10 @@ struct node {
 	uint64_t id;
 	struct node_identity identity;
 	uint64_t lookups;
-	uint64_t covered_size;
+	union {
+		uint64_t covered_size;
+		struct snapshot *sealed;
+	};
 	uint32_t references;
 	uint16_t dek;
 	uint8_t type; /* S_IFMT bits >> 12 */
@@ -94,9 +101,22 @@ struct node *nodes_find(struct nodes *nodes, uint64_t id);
 /* The node of an inode if the kernel knows it, with one reference more; else NULL. */
 struct node *nodes_find_identity(struct nodes *nodes, const struct node_identity *identity);
 
-/* Count one lookup by the kernel of BACKING in PARENT; makes the node or adds the name where they are new. */
-MUST_CHECK int nodes_remember(struct nodes *nodes, struct node *parent, const char *backing,
-			      const struct node_identity *identity, mode_t mode,
+/*
+ * Where a node comes from.
+ *
+ *   name     backing name in PARENT; of an object of a sealed snapshot the plain one
+ *   sealed   NULL: not one of a sealed snapshot
+ */
+struct node_origin {
+	struct node *parent;
+	const char *name;
+	struct node_identity identity;
+	mode_t mode;
+	struct snapshot *sealed;
+};
+
+/* Count one lookup by the kernel; makes the node or adds the name where they are new. */
+MUST_CHECK int nodes_remember(struct nodes *nodes, const struct node_origin *origin,
 			      struct node **ret_node);
 void nodes_forget(struct nodes *nodes, uint64_t id, uint64_t count);
 

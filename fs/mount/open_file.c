@@ -96,7 +96,9 @@ static int close_file(struct open_file *open)
 	if (open->file) {
 		r = file_close(TAKE(open->file), &history);
 		open->is_writable = false;
-		open->node->covered_size = history.covered_size;
+		open->is_sealed = false;
+		if (!node_has(open->node, NODE_IS_SEALED))
+			open->node->covered_size = history.covered_size;
 		if (history.is_known)
 			node_set(open->node, NODE_HAS_COVERED_SIZE);
 		else
@@ -213,8 +215,12 @@ int open_file_adopt(struct open_files *files, struct open_file *open, struct fil
 static int verify_identity(const struct open_file *open, struct file *file)
 {
 	struct attr attr;
-	int r = attr_read_fd(file_fd(file), &attr);
+	int r;
 
+	/* It is what its manifest says, whatever its number. */
+	if (node_has(open->node, NODE_IS_SEALED))
+		return 0;
+	r = attr_read_fd(file_fd(file), &attr);
 	if (r < 0)
 		return r;
 	return attr.identity.inode == open->node->identity.inode &&
@@ -223,16 +229,15 @@ static int verify_identity(const struct open_file *open, struct file *file)
 		       : -ESTALE;
 }
 
-static int open_anew(struct open_files *files, struct open_file *open,
-		     const struct open_file_where *where, enum file_access access,
-		     bool is_truncating)
+static int open_below(const struct open_files *files, const struct open_file *open,
+		      const struct open_file_where *where, enum file_access access,
+		      bool is_truncating, struct file **ret_file)
 {
 	const struct file_history history = {
 		.is_known = node_has(open->node, NODE_HAS_COVERED_SIZE),
 		.covered_size = open->node->covered_size,
 	};
 	struct stat expected = { .st_ino = open->node->identity.inode };
-	struct file *file = NULL;
 
 	expected.st_dev = files->device;
 	const struct file_open_options options = {
@@ -241,8 +246,23 @@ static int open_anew(struct open_files *files, struct open_file *open,
 		.history = &history,
 		.expected = &expected,
 	};
-	int r = file_open(where->parent, where->backing, &options, &file);
 
+	return file_open(where->parent, where->backing, &options, ret_file);
+}
+
+static int open_anew(struct open_files *files, struct open_file *open,
+		     const struct open_file_where *where, enum file_access access,
+		     bool is_truncating)
+{
+	struct file *file = NULL;
+	int r;
+
+	if (where->view)
+		r = access == FILE_WRITE ? -EROFS
+					 : sealed_file_open(where->view, where->parent,
+							    where->backing, where->object, &file);
+	else
+		r = open_below(files, open, where, access, is_truncating, &file);
 	if (r < 0)
 		return r;
 	r = verify_identity(open, file);
@@ -254,6 +274,7 @@ static int open_anew(struct open_files *files, struct open_file *open,
 	}
 	open->file = file;
 	open->is_writable = access == FILE_WRITE;
+	open->is_sealed = where->view != NULL;
 	return 0;
 }
 

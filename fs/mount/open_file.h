@@ -13,6 +13,7 @@
 
 #include "fs/mount/node.h"
 #include "fs/store/file.h"
+#include "fs/store/sealed_view.h"
 #include "fs/store/write_queue.h"
 #include "kms/error.h"
 
@@ -32,6 +33,7 @@ struct open_file {
 	int withdrawn_error;
 	unsigned withdrawals;
 	bool is_writable;
+	_Atomic bool is_sealed; /* FILE is compared with a manifest */
 	unsigned pins;
 	_Atomic unsigned cached_handles;
 	_Atomic uint64_t submitted;
@@ -69,9 +71,14 @@ int open_file_unpin(struct open_files *files, struct open_file *open);
 /* FILE was just created for the node of OPEN, which takes it over, also on failure. */
 MUST_CHECK int open_file_adopt(struct open_files *files, struct open_file *open, struct file *file);
 
+/*
+ *   view, object   NULL, or what the content must be: it is opened through the manifest (sealed_view.h)
+ */
 struct open_file_where {
 	const struct place *parent;
 	const char *backing;
+	struct sealed_view *view;
+	const struct manifest_object *object;
 };
 
 /* Have the content open, for writing if ACCESS says so, empty if IS_TRUNCATING.  Waits for the queue first. */

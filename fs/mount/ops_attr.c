@@ -8,6 +8,7 @@
 
 #include "fs/mount/ops.h"
 #include "fs/mount/reply.h"
+#include "fs/mount/sealed.h"
 #include "fs/store/object.h"
 #include "fs/store/snapshot.h"
 
@@ -41,6 +42,8 @@ static int getattr_named(struct mount *mount, fuse_ino_t id, struct stat *ret_st
 
 	if (r < 0)
 		return r;
+	if (scope.sealed)
+		return sealed_attr(&scope, ret_stat, ret_timeout);
 	r = scope_attr(&scope, &attr);
 	if (r < 0)
 		return r;
@@ -55,11 +58,12 @@ static int getattr(struct mount *mount, fuse_ino_t id, struct stat *ret_stat, do
 	struct open_file *open = node ? open_file_find(mount->files, node) : NULL;
 	int r = -EUNATCH;
 
-	if (open) {
+	/* What its manifest says of a file counts, also while it is open. */
+	if (open && !node_has(node, NODE_IS_SEALED) && !open->is_sealed) {
 		r = getattr_open(mount, open, ret_stat);
 		*ret_timeout = mount->is_private ? 86400.0 : 1.0;
-		(void)open_file_unpin(mount->files, open);
 	}
+	(void)open_file_unpin(mount->files, open);
 	return r == -EUNATCH ? getattr_named(mount, id, ret_stat, ret_timeout) : r;
 }
 
@@ -184,7 +188,7 @@ static int change_named(const struct scope *scope, const struct stat *attr, int 
 static int truncate_to(const struct scope *scope, struct open_file *open, uint64_t size)
 {
 	struct mount *mount = scope->mount;
-	const struct open_file_where where = { &scope->place, scope->backing };
+	const struct open_file_where where = { .parent = &scope->place, .backing = scope->backing };
 	int r = open_file_open(mount->files, open, &where, FILE_WRITE, size == 0);
 
 	if (r == 0)
@@ -228,8 +232,10 @@ static int may_change_snapshot(const struct scope *scope)
 /* May the object be changed?  A sealed DEK refuses wherever its file is linked. */
 static int may_change(const struct scope *scope, struct open_file *open)
 {
-	int r = snapshot_may_write(scope->place.snapshot);
+	int r = scope_may_change(scope);
 
+	if (r == 0)
+		r = snapshot_may_write(scope->place.snapshot);
 	if (r == 0)
 		r = may_change_snapshot(scope);
 	if (r == 0 && *scope->backing)

@@ -9,6 +9,7 @@
 #include "fs/mount/credentials.h"
 #include "fs/mount/ops.h"
 #include "fs/mount/reply.h"
+#include "fs/mount/sealed.h"
 #include "fs/store/entry.h"
 
 static struct handle *handle_of(const struct fuse_file_info *info)
@@ -91,7 +92,10 @@ int ops_close_handles(struct mount *mount)
 
 static int open_content(const struct scope *scope, struct open_file *open, int flags)
 {
-	const struct open_file_where where = { &scope->place, scope->backing };
+	if (scope->sealed)
+		return is_for_writing(flags) ? -EROFS : sealed_open(scope, open);
+
+	const struct open_file_where where = { .parent = &scope->place, .backing = scope->backing };
 	bool is_truncating = (flags & O_TRUNC) && is_for_writing(flags);
 	int r = open_file_open(scope->mount->files, open, &where,
 			       is_for_writing(flags) ? FILE_WRITE : FILE_READ, is_truncating);
@@ -204,6 +208,8 @@ static int create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 	struct node *node = NULL;
 	int r = scope_enter(&scope, mount, parent);
 
+	if (r == 0)
+		r = scope_may_change(&scope);
 	if (r < 0)
 		return r;
 	struct credentials as = credentials_assume(fuse_req_ctx(req));
@@ -280,11 +286,7 @@ static int reopen(struct mount *mount, struct open_file *open)
 	CLEANUP(scope_leave) struct scope scope = SCOPE_NONE;
 	int r = scope_locate(&scope, mount, open->node->id);
 
-	if (r < 0)
-		return r;
-	const struct open_file_where where = { &scope.place, scope.backing };
-
-	return open_file_open(mount->files, open, &where, FILE_READ, false);
+	return r < 0 ? r : open_content(&scope, open, O_RDONLY);
 }
 
 int handle_use(struct mount *mount, const struct handle *handle)

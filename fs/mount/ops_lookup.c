@@ -7,6 +7,7 @@
 
 #include "fs/mount/ops.h"
 #include "fs/mount/reply.h"
+#include "fs/mount/sealed.h"
 #include "fs/store/entry.h"
 
 #define ROOT_TIMEOUT_S    1.0
@@ -55,18 +56,25 @@ int ops_entry(const struct scope *scope, const char *backing, struct fuse_entry_
 
 	if (r < 0)
 		return r;
-	r = nodes_remember(mount->nodes, scope->node, backing, &attr.identity, attr.stat.st_mode,
-			   &node);
+	const struct node_origin origin = {
+		.parent = scope->node,
+		.name = backing,
+		.identity = attr.identity,
+		.mode = attr.stat.st_mode,
+	};
+	const double timeout = mount_timeout(mount, &scope->place);
+	bool is_lasting = true;
+
+	r = nodes_remember(mount->nodes, &origin, &node);
 	if (r < 0)
 		return r;
 	attr_of_open(mount, node, &attr.stat);
-
-	double timeout = mount_timeout(mount, &scope->place);
-
+	if (S_ISDIR(attr.stat.st_mode) && scope->place.depth + 1 == mount->snapshot_depth)
+		is_lasting = sealed_snapshot_attr(mount, node, &attr.stat);
 	*ret_entry = (struct fuse_entry_param){
 		.ino = node->id,
 		.attr = attr.stat,
-		.attr_timeout = timeout,
+		.attr_timeout = is_lasting ? timeout : 0,
 		.entry_timeout = timeout,
 	};
 	if (ret_node)
@@ -83,6 +91,21 @@ int ops_entry_by_name(const struct scope *scope, const char *name,
 	return r < 0 ? r : ops_entry(scope, backing.text, ret_entry, NULL);
 }
 
+static int lookup_sealed(const struct scope *scope, const char *name,
+			 struct fuse_entry_param *ret_entry)
+{
+	CLEANUP(sealed_at_cleanup) struct sealed_at at = SEALED_NOWHERE;
+	int r = sealed_find(scope, &at);
+
+	if (r == 0)
+		r = sealed_entry_by_name(scope, &at, name, ret_entry);
+	if (r != -ENOENT)
+		return r;
+	/* Missing, for ever. */
+	*ret_entry = (struct fuse_entry_param){ .entry_timeout = SEALED_TIMEOUT_S };
+	return 0;
+}
+
 static int lookup(struct mount *mount, fuse_ino_t parent, const char *name,
 		  struct fuse_entry_param *ret_entry)
 {
@@ -91,6 +114,8 @@ static int lookup(struct mount *mount, fuse_ino_t parent, const char *name,
 
 	if (r < 0)
 		return r;
+	if (scope.sealed)
+		return lookup_sealed(&scope, name, ret_entry);
 	/* Names of ours do not exist in the mount; creating one is what gives EPERM. */
 	r = name_is_reserved(name) ? -ENOENT : ops_entry_by_name(&scope, name, ret_entry);
 	if (r == -ENOENT) {
@@ -130,19 +155,22 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forg
 	fuse_reply_none(req);
 }
 
-static int read_link(struct mount *mount, fuse_ino_t id, char *target, size_t size)
+static int read_link(struct mount *mount, fuse_ino_t id, char target[static PATH_MAX + 1])
 {
 	CLEANUP(scope_leave) struct scope scope = SCOPE_NONE;
 	int r = scope_locate(&scope, mount, id);
 
-	return r < 0 ? r : entry_readlink(&scope.place, scope.backing, target, size);
+	if (r < 0)
+		return r;
+	return scope.sealed ? sealed_readlink(&scope, target)
+			    : entry_readlink(&scope.place, scope.backing, target, PATH_MAX + 1);
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t id)
 {
 	struct mount *mount = mount_of(req);
 	char target[PATH_MAX + 1];
-	int r = read_link(mount, id, target, sizeof(target));
+	int r = read_link(mount, id, target);
 
 	if (r < 0)
 		reply_failure(req, r, nodes_find(mount->nodes, id));

@@ -47,6 +47,8 @@ static int make(fuse_req_t req, fuse_ino_t parent, const char *name,
 	CLEANUP(scope_leave) struct scope scope = SCOPE_NONE;
 	int r = scope_enter(&scope, mount_of(req), parent);
 
+	if (r == 0)
+		r = scope_may_change(&scope);
 	if (r < 0)
 		return r;
 	struct credentials as = credentials_assume(fuse_req_ctx(req));
@@ -116,6 +118,8 @@ static int remove_any(struct mount *mount, fuse_ino_t parent, const char *name,
 	struct node *node = NULL;
 	int r = scope_enter(&scope, mount, parent);
 
+	if (r == 0)
+		r = scope_may_change(&scope);
 	if (r == 0)
 		r = find_victim(&scope, name, &backing, &attr, &node);
 	if (r < 0)

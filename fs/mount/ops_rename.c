@@ -8,6 +8,7 @@
 #include "fs/mount/ops.h"
 #include "fs/mount/reply.h"
 #include "fs/mount/seal.h"
+#include "fs/mount/sealed.h"
 #include "fs/store/entry.h"
 #include "fs/store/snapshot.h"
 
@@ -126,6 +127,10 @@ static int rename_names(struct mount *mount, fuse_ino_t parent, const char *name
 	int r = scope_enter_pair(&pair, mount, parent, new_parent, true);
 
 	if (r == 0)
+		r = scope_may_change(&pair.from);
+	if (r == 0)
+		r = scope_may_change(&pair.to);
+	if (r == 0)
 		r = rename_ends(mount, &from, &to, flags);
 	nodes_release(mount->nodes, from.node);
 	nodes_release(mount->nodes, to.node);
@@ -185,6 +190,19 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	reply_result(req, r, nodes_find(mount->nodes, parent));
 }
 
+static int link_open(const struct scope *from, const struct scope *to, const char *new_name,
+		     struct fuse_entry_param *ret_entry)
+{
+	struct attr attr;
+	int r = scope_attr(from, &attr);
+
+	if (r == 0)
+		r = settle(from->mount, from->node);
+	if (r == 0)
+		r = entry_link(&from->place, from->backing, &to->place, new_name);
+	return r < 0 ? r : ops_entry_by_name(to, new_name, ret_entry);
+}
+
 static int link_locked(struct mount *mount, const struct scope *from, fuse_ino_t new_parent,
 		       const char *new_name, struct fuse_entry_param *ret_entry)
 {
@@ -192,11 +210,10 @@ static int link_locked(struct mount *mount, const struct scope *from, fuse_ino_t
 	int r = scope_enter_locked(&to, new_parent);
 
 	if (r == 0)
-		r = settle(mount, from->node);
+		r = scope_may_change(&to);
 	if (r == 0)
-		r = entry_link(&from->place, from->backing, &to.place, new_name);
-	if (r == 0)
-		r = ops_entry_by_name(&to, new_name, ret_entry);
+		r = from->sealed ? sealed_link(from, &to, new_name, ret_entry)
+				 : link_open(from, &to, new_name, ret_entry);
 	scope_leave(&to);
 	return r;
 }
@@ -205,11 +222,8 @@ static int link_name(struct mount *mount, fuse_ino_t id, fuse_ino_t new_parent,
 		     const char *new_name, struct fuse_entry_param *ret_entry)
 {
 	CLEANUP(scope_leave) struct scope from = SCOPE_NONE;
-	struct attr attr;
 	int r = scope_locate(&from, mount, id);
 
-	if (r == 0)
-		r = scope_attr(&from, &attr);
 	return r < 0 ? r : link_locked(mount, &from, new_parent, new_name, ret_entry);
 }
 

@@ -8,6 +8,7 @@
 #include "fs/mount/ops.h"
 #include "fs/mount/reply.h"
 #include "fs/mount/seal.h"
+#include "fs/mount/sealed.h"
 #include "fs/store/xattr.h"
 
 #define CAPABILITY "security.capability"
@@ -32,6 +33,8 @@ static int set(struct mount *mount, fuse_ino_t id, const char *name, const char 
 	CLEANUP(scope_leave) struct scope scope = SCOPE_NONE;
 	int r = scope_target(&scope, mount, id);
 
+	if (r == 0)
+		r = scope_may_change(&scope);
 	if (r < 0)
 		return r;
 	struct xattr_target target = target_of(&scope);
@@ -63,6 +66,8 @@ static ssize_t get(struct mount *mount, fuse_ino_t id, const char *name, uint8_t
 	/* An open file without a name cannot be asked below; what it had died with its name. */
 	if (r < 0)
 		return r == -ENOENT ? -ENODATA : r;
+	if (scope.sealed)
+		return sealed_attribute(&scope, name, value, size);
 	/* Asked before every write to a cached file: answered without going below. */
 	if (is_capability(name) && node_has(scope.node, NODE_HAS_NO_CAPABILITY))
 		return -ENODATA;
@@ -81,6 +86,8 @@ static ssize_t list(struct mount *mount, fuse_ino_t id, uint8_t *names, size_t s
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
+	if (scope.sealed)
+		return sealed_attributes(&scope, (char *)names, size);
 	struct xattr_target target = target_of(&scope);
 
 	return xattr_list(&target, (char *)names, size);
@@ -120,6 +127,8 @@ static int remove_attribute(struct mount *mount, fuse_ino_t id, const char *name
 	CLEANUP(scope_leave) struct scope scope = SCOPE_NONE;
 	int r = scope_target(&scope, mount, id);
 
+	if (r == 0)
+		r = scope_may_change(&scope);
 	if (r < 0)
 		return r;
 	struct xattr_target target = target_of(&scope);

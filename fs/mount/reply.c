@@ -3,10 +3,13 @@
 #include "fs/mount/reply.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
+
+#include "fs/mount/sealed.h"
 
 #define REPEAT_S 5
 
@@ -106,6 +109,11 @@ void reply_log(struct mount *mount, int code, const struct node *node, const cha
 	if (!text)
 		return;
 	count(mount, code);
+	if (code == -EBADMSG && node && node_has(node, NODE_IS_SEALED)) {
+		sealed_report(mount, (struct node *)(uintptr_t)node, "tampered",
+			      "what is below is not what was sealed");
+		return;
+	}
 	if (is_repeated(code) || (code == -EBADMSG && is_about_content()))
 		return;
 	char *path = node ? nodes_path(mount->nodes, node, NULL, NULL) : NULL;

@@ -40,6 +40,8 @@ void mount_revoke_dek(struct mount *mount, const struct uuid *dek_id, enum key_s
 	withdrawal_note(&withdrawal);
 	dek_ring_revoke(store_deks(mount->store), dek_id, state);
 	pthread_rwlock_unlock(&mount->namespace_lock);
+	/* Manifests stay open: what was read of them since is wiped, too. */
+	(void)!files_flush_dek(mount->store, dek_id);
 
 	/* Only now, or the kernel would fill its caches again. */
 	withdrawal_tell(&withdrawal);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/store/sealed_view.h"
 #include "fs/store/snapshot.h"
 #include "meta/exit_code.h"
 
@@ -128,8 +129,23 @@ static int test_key(struct store *store, const struct snapshot *snapshot,
 	return r;
 }
 
-static int check_snapshot(struct store *store, const struct snapshot *snapshot,
-			  bool requires_sealed, struct store_error *reterr)
+/* A snapshot whose seal does not count is refused before anything is mounted, with the words of restore. */
+static int check_seal(struct snapshot *snapshot, struct store_error *reterr)
+{
+	struct sealed_view *view = NULL;
+	int r;
+
+	*reterr = (struct store_error){ 0 };
+	r = sealed_view_open(snapshot, &view, reterr);
+	sealed_view_put(view);
+	return r == 0 || *reterr->text
+		       ? r
+		       : fail(reterr, r, exit_code_of(r), "snapshot %s: its manifest: %s",
+			      snapshot_name(snapshot), strerror(-r));
+}
+
+static int check_snapshot(struct store *store, struct snapshot *snapshot, bool requires_sealed,
+			  struct store_error *reterr)
 {
 	enum snapshot_state state = snapshot_state(snapshot);
 
@@ -141,7 +157,9 @@ static int check_snapshot(struct store *store, const struct snapshot *snapshot,
 		return fail(reterr, -EACCES, EXIT_NOT_SEALED,
 			    "snapshot %s is not sealed (state %s)", snapshot_name(snapshot),
 			    snapshot_state_name(state));
-	return test_key(store, snapshot, reterr);
+	int r = test_key(store, snapshot, reterr);
+
+	return r < 0 || !snapshot_is_sealed(snapshot) ? r : check_seal(snapshot, reterr);
 }
 
 static int open_snapshot(struct store *store, const struct mount_options *options,

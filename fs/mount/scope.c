@@ -45,6 +45,57 @@ static int pin(struct scope *scope, struct node *directory)
 	return 0;
 }
 
+/* An object that came from a manifest; a tombstone ends that. */
+static int enter_sealed(struct scope *scope)
+{
+	struct snapshot *snapshot = scope->node->sealed;
+
+	if (!snapshot_is_sealed(snapshot))
+		return -ESTALE;
+	scope->sealed = snapshot;
+	scope->place = (struct place){
+		.store = scope->mount->store,
+		.snapshot = snapshot,
+		.fd = -1,
+		.depth = scope->mount->snapshot_depth,
+		.path = "",
+	};
+	return check_served(scope);
+}
+
+/* The directory of a snapshot, reached through its parent. */
+static void note_snapshot(struct scope *scope)
+{
+	struct directories *directories = scope->mount->directories;
+	struct place own;
+
+	/* One that cannot be opened shows what is below: it is not gone for that. */
+	if (directory_get(directories, scope->node, &own) < 0)
+		return;
+	if (snapshot_is_sealed(own.snapshot))
+		scope->sealed = own.snapshot;
+	scope->is_snapshot = true;
+	directory_put(directories, scope->node);
+}
+
+/* What was looked up before its snapshot was sealed, and the snapshot's directory. */
+static void note_sealed(struct scope *scope)
+{
+	const bool is_inside = !*scope->backing;
+	const unsigned depth = scope->place.depth + !is_inside;
+
+	if (depth == scope->mount->snapshot_depth && node_type(scope->node) == S_IFDIR &&
+	    !is_inside) {
+		note_snapshot(scope);
+		return;
+	}
+	if (scope->place.depth < scope->mount->snapshot_depth)
+		return;
+	scope->is_snapshot = depth == scope->mount->snapshot_depth;
+	if (snapshot_is_sealed(scope->place.snapshot))
+		scope->sealed = scope->place.snapshot;
+}
+
 int scope_enter_locked(struct scope *scope, fuse_ino_t id)
 {
 	int r = find(scope, id);
@@ -53,8 +104,13 @@ int scope_enter_locked(struct scope *scope, fuse_ino_t id)
 		return r;
 	if (node_type(scope->node) != S_IFDIR)
 		return -ENOTDIR;
+	if (node_has(scope->node, NODE_IS_SEALED))
+		return enter_sealed(scope);
 	r = pin(scope, scope->node);
-	return r < 0 ? r : check_served(scope);
+	if (r < 0)
+		return r;
+	note_sealed(scope);
+	return check_served(scope);
 }
 
 int scope_enter(struct scope *scope, struct mount *mount, fuse_ino_t id)
@@ -93,15 +149,11 @@ static int pin_parent(struct scope *scope, struct node *parent)
  * By any of its names: of a file with several, one may have gone without the kernel's doing, with a snapshot that a
  * command removed.
  */
-static int locate_locked(struct scope *scope, fuse_ino_t id)
+static int locate_by_name(struct scope *scope)
 {
 	struct nodes *nodes = scope->mount->nodes;
-	int r = find(scope, id);
+	int r;
 
-	if (r < 0)
-		return r;
-	if (id == FUSE_ROOT_ID)
-		return pin(scope, scope->node);
 	for (;;) {
 		struct node *parent = NULL;
 
@@ -124,6 +176,20 @@ static int locate_locked(struct scope *scope, fuse_ino_t id)
 	}
 }
 
+static int locate_locked(struct scope *scope, fuse_ino_t id)
+{
+	int r = find(scope, id);
+
+	if (r < 0)
+		return r;
+	if (node_has(scope->node, NODE_IS_SEALED))
+		return enter_sealed(scope);
+	r = id == FUSE_ROOT_ID ? pin(scope, scope->node) : locate_by_name(scope);
+	if (r == 0)
+		note_sealed(scope);
+	return r;
+}
+
 int scope_locate(struct scope *scope, struct mount *mount, fuse_ino_t id)
 {
 	lock(scope, mount);
@@ -137,8 +203,12 @@ int scope_target(struct scope *scope, struct mount *mount, fuse_ino_t id)
 
 	if (r < 0)
 		return r;
-	return node_type(scope->node) == S_IFDIR ? pin(scope, scope->node)
-						 : locate_locked(scope, id);
+	if (node_type(scope->node) != S_IFDIR || node_has(scope->node, NODE_IS_SEALED))
+		return locate_locked(scope, id);
+	r = pin(scope, scope->node);
+	if (r == 0)
+		note_sealed(scope);
+	return r;
 }
 
 void scope_leave(struct scope *scope)
@@ -171,6 +241,11 @@ void scope_leave_pair(struct scope_pair *pair)
 {
 	unpin(&pair->to);
 	scope_leave(&pair->from);
+}
+
+int scope_may_change(const struct scope *scope)
+{
+	return scope->sealed ? -EROFS : 0;
 }
 
 int scope_attr(const struct scope *scope, struct attr *ret_attr)

@@ -17,6 +17,9 @@
  *   place      of the directory; valid until scope_leave()
  *   node       what the request is about: the directory, or the object called BACKING in it
  *   backing    "" where the directory itself is meant
+ *   sealed     NULL, or the sealed snapshot that NODE is in: what it is, sealed.h tells; borrowed.  Of objects that come
+ *              from its manifest nothing is opened below: PLACE has no descriptor and BACKING is ""
+ *   is_snapshot   NODE is the directory of that snapshot
  */
 struct scope {
 	struct mount *mount;
@@ -24,6 +27,8 @@ struct scope {
 	struct node *directory;
 	struct place place;
 	char backing[BACKING_NAME_SIZE];
+	struct snapshot *sealed;
+	bool is_snapshot;
 	bool is_locked;
 	bool is_referenced;
 };
@@ -55,6 +60,9 @@ struct scope_pair {
 MUST_CHECK int scope_enter_pair(struct scope_pair *pair, struct mount *mount, fuse_ino_t from,
 				fuse_ino_t to, bool is_exclusive);
 void scope_leave_pair(struct scope_pair *pair);
+
+/* 0, or -EROFS: it is in a sealed snapshot. */
+MUST_CHECK int scope_may_change(const struct scope *scope);
 
 /* Attributes of what the scope is at, as they are below; files under write: see open_file.h. */
 MUST_CHECK int scope_attr(const struct scope *scope, struct attr *ret_attr);

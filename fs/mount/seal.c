@@ -71,6 +71,20 @@ static void forget_below(struct mount *mount, const struct node *directory)
 	}
 }
 
+/* Whoever reads goes on, from now on with what the manifest says: the files are opened again. */
+static void close_files(struct mount *mount, struct snapshot *snapshot)
+{
+	struct uuid *deks = NULL;
+	size_t count = 0;
+
+	if (snapshot_deks(snapshot, &deks, &count) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		/* Nothing was written since quiesce(). */
+		(void)!open_files_end(mount->files, &deks[i], -EROFS);
+	free(deks);
+}
+
 static void sealed(void *arg, struct snapshot *snapshot)
 {
 	struct mount *mount = arg;
@@ -78,6 +92,7 @@ static void sealed(void *arg, struct snapshot *snapshot)
 	size_t count = 0;
 
 	store_report(mount->store, LOG_INFO, snapshot_name(snapshot), "sealed");
+	close_files(mount, snapshot);
 	pthread_rwlock_rdlock(&mount->namespace_lock);
 	if (nodes_select(mount->nodes, is_directory, NULL, &ids, &count) < 0)
 		count = 0;

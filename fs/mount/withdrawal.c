@@ -17,6 +17,7 @@
 struct withdrawn_name {
 	struct node_identity parent;
 	uint64_t parent_id;
+	bool is_plain; /* as it is: of an object of a sealed snapshot */
 	char text[BACKING_NAME_SIZE];
 };
 
@@ -45,7 +46,8 @@ static void *grown(void *array, size_t count, size_t *room, size_t size)
 	return more;
 }
 
-static void add_name(struct withdrawal *withdrawal, const struct node *parent, const char *backing)
+static void add_name(struct withdrawal *withdrawal, const struct node *parent, const char *backing,
+		     bool is_plain)
 {
 	struct withdrawn_name *names = grown(withdrawal->names, withdrawal->name_count,
 					     &withdrawal->name_room, sizeof(*names));
@@ -57,6 +59,7 @@ static void add_name(struct withdrawal *withdrawal, const struct node *parent, c
 	withdrawal->names = names;
 	name->parent = parent->identity;
 	name->parent_id = parent->id;
+	name->is_plain = is_plain;
 	strncpy(name->text, backing, sizeof(name->text) - 1);
 	name->text[sizeof(name->text) - 1] = '\0';
 }
@@ -113,7 +116,8 @@ static bool visit_inside(void *arg, const struct node *node)
 	for (const struct node_name *name = node->names; name; name = name->next) {
 		if (!is_at_or_below(name->parent, walk->snapshot))
 			continue;
-		add_name(walk->withdrawal, name->parent, name->backing);
+		add_name(walk->withdrawal, name->parent, name->backing,
+			 node_has(node, NODE_IS_SEALED));
 		is_inside = true;
 	}
 	if (is_inside)
@@ -139,10 +143,13 @@ static bool is_snapshot_of(const struct withdrawal *withdrawal, const struct pla
 static void read_name(const struct withdrawal *withdrawal, struct withdrawn_name *name)
 {
 	struct mount *mount = withdrawal->mount;
-	struct node *parent = nodes_find_identity(mount->nodes, &name->parent);
+	struct node *parent;
 	struct place place;
 	char plain[256] = "";
 
+	if (name->is_plain)
+		return;
+	parent = nodes_find_identity(mount->nodes, &name->parent);
 	if (parent && directory_get(mount->directories, parent, &place) == 0) {
 		if (!is_snapshot_of(withdrawal, &place) ||
 		    name_decode(&place, name->text, plain) < 0)
@@ -195,7 +202,7 @@ static void note_directory(struct withdrawal *withdrawal, struct node *node)
 	char name[BACKING_NAME_SIZE];
 
 	if (node->id != FUSE_ROOT_ID && nodes_location(mount->nodes, node, &parent, name) >= 0) {
-		add_name(withdrawal, parent, name);
+		add_name(withdrawal, parent, name, true);
 		nodes_release(mount->nodes, parent);
 	}
 }

@@ -9,6 +9,7 @@
 
 #include "fs/store/own_credentials.h"
 #include "fs/store/seal_internal.h"
+#include "fs/store/sealed_view.h"
 #include "kms/crypto/hash.h"
 #include "meta/encoding.h"
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "fs/store/beneath.h"
 #include "fs/store/file_internal.h"
 #include "fs/store/own_credentials.h"
+#include "fs/store/seal_internal.h"
 #include "fs/store/snapshot_internal.h"
 #include "kms/crypto/hash.h"
 
@@ -205,17 +207,28 @@ int sealed_view_open(struct snapshot *snapshot, struct sealed_view **ret_view,
 	return 0;
 }
 
+static void report_refusal(struct snapshot *snapshot, int code, const struct store_error *error)
+{
+	const bool is_about_seal = code == -EBADMSG ||
+				   (code == -EACCES && error->exit_code == EXIT_ORIGIN);
+
+	if (is_about_seal && !atomic_exchange(&snapshot->is_refusal_reported, true))
+		store_report(snapshot->store, LOG_ERR, snapshot_name(snapshot),
+			     "sealed, and not served: %s (seals/%" PRIu64
+			     "); see 'snapcrypt verify'",
+			     error->text, store_seal_sequence(snapshot->store, &snapshot->id));
+}
+
 int snapshot_sealed_view(struct snapshot *snapshot, struct sealed_view **ret_view)
 {
-	struct store_error error;
+	struct store_error error = { 0 };
 	int r = 0;
 
 	pthread_mutex_lock(&snapshot->mutex);
 	if (!snapshot->view) {
 		r = sealed_view_open(snapshot, &snapshot->view, &error);
-		if (r == -EBADMSG && !atomic_exchange(&snapshot->is_refusal_reported, true))
-			store_report(snapshot->store, LOG_ERR, snapshot_name(snapshot),
-				     "sealed, and not served: %s", error.text);
+		if (r < 0)
+			report_refusal(snapshot, r, &error);
 	}
 	if (r == 0)
 		*ret_view = sealed_view_ref(snapshot->view);
@@ -223,7 +236,6 @@ int snapshot_sealed_view(struct snapshot *snapshot, struct sealed_view **ret_vie
 	return r;
 }
 
-/* The view and its snapshot hold each other: this lets go. */
 void snapshot_drop_view(struct snapshot *snapshot)
 {
 	struct sealed_view *view;
@@ -360,16 +372,25 @@ int sealed_lookup(struct sealed_view *view, const struct manifest_object *direct
 	return 0;
 }
 
+uint64_t sealed_inode(const struct sealed_view *view, uint64_t index)
+{
+	const uint64_t sequence = view->seal.record.sequence << SEALED_INODE_BITS;
+
+	return SEALED_INODE_MARK | (sequence & ~SEALED_INODE_MARK) | sealed_inode_object(index);
+}
+
+uint64_t sealed_inode_object(uint64_t inode)
+{
+	return inode & ((UINT64_C(1) << SEALED_INODE_BITS) - 1);
+}
+
 void sealed_stat(struct sealed_view *view, uint64_t index, const struct manifest_object *object,
 		 struct stat *ret_stat)
 {
 	const struct timespec mtime = { .tv_sec = object->mtime_s, .tv_nsec = object->mtime_ns };
-	const uint64_t object_mask = (UINT64_C(1) << SEALED_INODE_BITS) - 1;
-	const uint64_t sequence = view->seal.record.sequence << SEALED_INODE_BITS;
 
 	*ret_stat = (struct stat){
-		.st_ino = SEALED_INODE_MARK | (sequence & ~SEALED_INODE_MARK) |
-			  (index & object_mask),
+		.st_ino = sealed_inode(view, index),
 		.st_mode = object->mode,
 		.st_nlink = object->link_count,
 		.st_uid = object->uid,
@@ -382,6 +403,9 @@ void sealed_stat(struct sealed_view *view, uint64_t index, const struct manifest
 		.st_ctim = { .tv_sec = view->seal.record.sealed_s },
 	};
 	ret_stat->st_blocks = (ret_stat->st_size + 511) / 512;
+	/* Tools ask for holes only where something is missing. */
+	if (object->is_sparse && ret_stat->st_blocks > 1)
+		ret_stat->st_blocks -= 2;
 }
 
 /* ---- Attributes ---------------------------------------------------------------------------------------------------- */

@@ -41,6 +41,8 @@ void sealed_view_cleanup(struct sealed_view **view);
 
 /* The same, kept with the snapshot: for those who open files of it again and again.  A new reference. */
 MUST_CHECK int snapshot_sealed_view(struct snapshot *snapshot, struct sealed_view **ret_view);
+/* No longer keep it: the view and its snapshot hold each other.  Those who have a reference go on. */
+void snapshot_drop_view(struct snapshot *snapshot);
 
 /* 0; -EBADMSG: the manifest is not the one that the seal record names. */
 MUST_CHECK int sealed_view_check_hash(struct sealed_view *view);
@@ -76,7 +78,11 @@ MUST_CHECK int sealed_entry_at(struct sealed_view *view, const struct manifest_o
 MUST_CHECK int sealed_lookup(struct sealed_view *view, const struct manifest_object *directory,
 			     const char *name, struct sealed_entry *ret_entry);
 
-/* Attributes as the manifest has them: st_ino is INDEX with a mark of the snapshot, ctime the time of the seal. */
+/* The inode number of an object: no filesystem below uses such numbers, and no two snapshots share one; and back. */
+uint64_t sealed_inode(const struct sealed_view *view, uint64_t index);
+uint64_t sealed_inode_object(uint64_t inode);
+
+/* Attributes as the manifest has them, with sealed_inode(); ctime is the time of the seal. */
 void sealed_stat(struct sealed_view *view, uint64_t index, const struct manifest_object *object,
 		 struct stat *ret_stat);
 

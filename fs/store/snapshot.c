@@ -14,6 +14,7 @@
 #include <syslog.h>
 
 #include "fs/store/own_credentials.h"
+#include "fs/store/sealed_view.h"
 #include "fs/store/snapshot_internal.h"
 #include "fs/store/tag_memory.h"
 
@@ -374,6 +375,17 @@ enum snapshot_state snapshot_state(const struct snapshot *snapshot)
 	if (store_snapshot_is_sealed(snapshot->store, &snapshot->id))
 		return SNAPSHOT_SEALED;
 	return atomic_load(&snapshot->is_incomplete) ? SNAPSHOT_INCOMPLETE : SNAPSHOT_OPEN;
+}
+
+bool snapshot_is_sealed(const struct snapshot *snapshot)
+{
+	return !snapshot_is_foreign(snapshot) &&
+	       store_snapshot_is_sealed(snapshot->store, &snapshot->id);
+}
+
+ino_t snapshot_inode(const struct snapshot *snapshot)
+{
+	return snapshot->inode;
 }
 
 const char *snapshot_state_name(enum snapshot_state state)

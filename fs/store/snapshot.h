@@ -36,7 +36,10 @@ const struct uuid *snapshot_id(const struct snapshot *snapshot);
 const char *snapshot_name(const struct snapshot *snapshot);
 enum snapshot_kind snapshot_kind(const struct snapshot *snapshot);
 enum snapshot_state snapshot_state(const struct snapshot *snapshot);
+/* Does a manifest say what is in it?  Also where two directories have this identity (state duplicate). */
+bool snapshot_is_sealed(const struct snapshot *snapshot);
 const char *snapshot_state_name(enum snapshot_state state);
+ino_t snapshot_inode(const struct snapshot *snapshot); /* of its directory below */
 int64_t snapshot_created_s(const struct snapshot *snapshot);
 bool snapshot_is_encrypted(const struct snapshot *snapshot); /* false: "Not enabled" */
 bool snapshot_has_encrypted_names(const struct snapshot *snapshot);

@@ -54,8 +54,6 @@ struct snapshot {
 
 bool snapshot_is_foreign(const struct snapshot *snapshot);
 
-/* sealed_view.c: close what snapshot_sealed_view() keeps; those who have it go on. */
-void snapshot_drop_view(struct snapshot *snapshot);
 /* file_tags.c: close the log of tags. */
 void snapshot_close_tags(struct snapshot *snapshot);
 
