@@ -300,6 +300,7 @@ static int start_control(void *arg, struct mount *mount)
 		.status = mount_status_fill,
 		.probe = mount_status_probe,
 		.seal_options = mount_status_seal_options,
+		.removed = mount_status_removed,
 		.arg = &serving->status,
 	};
 	struct store_error error = { 0 };

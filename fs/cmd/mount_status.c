@@ -135,3 +135,10 @@ struct seal_options mount_status_seal_options(void *arg, bool seals_dependencies
 
 	return mount_seal_options(source->mount, seals_dependencies);
 }
+
+void mount_status_removed(void *arg, const char *snapshot)
+{
+	const struct mount_status_source *source = arg;
+
+	mount_forget_snapshot(source->mount, snapshot);
+}

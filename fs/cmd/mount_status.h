@@ -22,5 +22,6 @@ void mount_status_probe(void *arg);
 
 /* How a snapshot is sealed under this mount. */
 struct seal_options mount_status_seal_options(void *arg, bool seals_dependencies);
+void mount_status_removed(void *arg, const char *snapshot);
 
 #endif

@@ -11,13 +11,19 @@
 #include "fs/store/store.h"
 #include "kms/kms.h"
 
-/* Borrowed. */
+/*
+ * Borrowed.
+ *
+ *   removed   told the name of each snapshot that was deleted; NULL: nobody serves the volume
+ */
 struct change_target {
 	struct store *store;
 	struct trust *trust;
 	struct kms *kms;
 	const struct config *config;
 	const char *volume_name; /* NAME of the [volume] section, or NULL */
+	void (*removed)(void *arg, const char *name);
+	void *arg;
 };
 
 /* New snapshots get their data keys from the KEK at URI, which is tried first.  RET_KEY_ID: canonical. */

@@ -46,6 +46,7 @@ struct control_options {
 	void (*status)(void *arg, struct json_object *mount, struct json_object *keys);
 	void (*probe)(void *arg);
 	struct seal_options (*seal_options)(void *arg, bool seals_dependencies);
+	void (*removed)(void *arg, const char *snapshot);
 	void *arg;
 };
 

@@ -193,6 +193,8 @@ int change_delete(const struct change_target *target, const struct delete_change
 	if (r < 0)
 		return r;
 	r = delete_found(target, snapshot, change, &deks, &count, reterr);
+	if (r == 0 && target->removed != NULL)
+		target->removed(target->arg, snapshot_name(snapshot));
 	snapshot_put(snapshot);
 	if (r < 0) {
 		free(deks);

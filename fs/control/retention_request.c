@@ -14,6 +14,8 @@ static struct change_target target_of(const struct control_options *options)
 		.kms = options->kms,
 		.config = options->config,
 		.volume_name = options->name,
+		.removed = options->removed,
+		.arg = options->arg,
 	};
 }
 

@@ -121,8 +121,8 @@ void mount_end(struct mount *mount);
 /* Ask every key service now (SIGHUP, keys test). */
 void mount_probe_keys(struct mount *mount);
 
-/* The entry NAME in the root of the mount was changed by a command: let the kernel look again. */
-void mount_forget_entry(struct mount *mount, const char *name);
+/* A command deleted the snapshot NAME (path below the root): let the kernel look again. */
+void mount_forget_snapshot(struct mount *mount, const char *name);
 
 /*
  * Withdraw a DEK: refuse new use, let running requests reply, flush and close what is open under it, wipe it, make the kernel

@@ -113,9 +113,3 @@ void mount_probe_keys(struct mount *mount)
 	dek_ring_forget_failures(store_deks(mount->store));
 	health_probe(mount->health);
 }
-
-void mount_forget_entry(struct mount *mount, const char *name)
-{
-	notifier_entry(mount->notifier, FUSE_ROOT_ID, name);
-	notifier_inode(mount->notifier, FUSE_ROOT_ID, 0, 0);
-}

@@ -115,6 +115,27 @@ static void sealed(void *arg, struct snapshot *snapshot)
 	free(ids);
 }
 
+void mount_forget_snapshot(struct mount *mount, const char *name)
+{
+	uint64_t *ids = NULL;
+	size_t count = 0;
+
+	pthread_rwlock_rdlock(&mount->namespace_lock);
+	if (nodes_select(mount->nodes, is_directory, NULL, &ids, &count) < 0)
+		count = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct node *node = nodes_find(mount->nodes, ids[i]);
+		char *path = node ? nodes_path(mount->nodes, node, NULL, NULL) : NULL;
+
+		/* Names down to a snapshot are plain. */
+		if (path && strcmp(path, name) == 0)
+			forget_below(mount, node);
+		free(path);
+	}
+	pthread_rwlock_unlock(&mount->namespace_lock);
+	free(ids);
+}
+
 struct seal_options mount_seal_options(struct mount *mount, bool seals_dependencies)
 {
 	return (struct seal_options){

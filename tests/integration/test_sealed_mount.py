@@ -179,7 +179,7 @@ def test_links_are_compared_before_they_are_made(sandbox, sealed):
 def test_a_manifest_that_is_not_authentic_serves_nothing(sandbox, sealed):
     """S-44: the root can be listed, everything inside gives EIO; a mount of it alone is refused."""
     volume, _ = sealed
-    sandbox.allow("not served")
+    sandbox.allow("not authentic")
     flip(next((volume.control / "manifests").iterdir()), 200)
     with volume.mount() as mount:
         assert os.listdir(mount.path) == [NAME]
