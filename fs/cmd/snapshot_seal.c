@@ -14,6 +14,8 @@
 const struct option_spec options_snapshot_seal[] = {
 	{ "with-dependencies", 0, NULL,
 	  "first seal open snapshots that files of this one are linked from" },
+	{ "accept-changed", 0, NULL,
+	  "seal files as they are on storage, also where this host wrote something else" },
 	{ NULL, 0, NULL, NULL },
 };
 
@@ -28,6 +30,8 @@ static int seal_in_mount(struct session *session, const struct control_mount *mo
 	document_add_text(request, "snapshot", name);
 	document_add_bool(request, "with_dependencies",
 			  option_is_set(session->invocation, "with-dependencies"));
+	document_add_bool(request, "accept_changed",
+			  option_is_set(session->invocation, "accept-changed"));
 	r = session_ask(session, mount, request, SEAL_TIMEOUT_MS, &reply);
 	if (r != 0)
 		return r;
@@ -39,6 +43,7 @@ static int seal_here(struct session *session, const char *name, struct json_obje
 {
 	const struct seal_options options = {
 		.seals_dependencies = option_is_set(session->invocation, "with-dependencies"),
+		.accepts_changed = option_is_set(session->invocation, "accept-changed"),
 	};
 	struct json_object *object = document_new_object();
 	struct store_error error = { 0 };

@@ -123,10 +123,11 @@ static void run_seal(const struct control_options *options, const struct json_ob
 {
 	const char *snapshot = document_text(request, "snapshot");
 	struct json_object *seal = document_new_object();
-	const struct seal_options how =
+	struct seal_options how =
 		options->seal_options(options->arg, document_is_true(request, "with_dependencies"));
 	struct store_error error = { 0 };
 
+	how.accepts_changed = document_is_true(request, "accept_changed");
 	if (snapshot == NULL) {
 		request_refuse(reply, EXIT_USAGE, "control socket: no snapshot");
 	} else if (change_seal(options->store, snapshot, &how, seal, &error) < 0) {

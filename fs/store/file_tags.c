@@ -44,27 +44,27 @@ static int log_of(const struct file *file)
 	return keeper->log(file->snapshot, &file->header.dek);
 }
 
-static void append(struct file *file, const struct tag_record *record, const uint8_t *tags)
+static void append(struct snapshot *snapshot, int fd, const struct tag_record *record,
+		   const uint8_t *tags)
 {
 	const struct iovec parts[] = {
 		{ (void *)(uintptr_t)record, sizeof(*record) },
 		{ (void *)(uintptr_t)tags,
 		  record->is_large ? 0 : (size_t)record->count * MANIFEST_TAG_SIZE },
 	};
-	const int fd = log_of(file);
 	const ssize_t size = (ssize_t)(parts[0].iov_len + parts[1].iov_len);
 
 	/* A half entry would make all that follow unreadable, and a missing one could leave an older one standing. */
 	if (fd >= 0 && writev(fd, parts, 2) != size)
-		keeper->lose(file->snapshot);
+		keeper->lose(snapshot);
 }
 
-static struct tag_record record_of(const struct file *file)
+static struct tag_record record_of(const struct header *header)
 {
 	struct tag_record record = { .magic = TAG_RECORD_MAGIC, .boot = *tag_boot() };
 
-	memcpy(record.object_id, file->header.object_id, sizeof(record.object_id));
-	memcpy(record.content_id, file->header.content_id, sizeof(record.content_id));
+	memcpy(record.object_id, header->object_id, sizeof(record.object_id));
+	memcpy(record.content_id, header->content_id, sizeof(record.content_id));
 	return record;
 }
 
@@ -165,15 +165,21 @@ void tags_begin(struct file *file, const uint8_t tag[static MANIFEST_TAG_SIZE])
 		(void)!put(file->tags, 0, tag, 1);
 }
 
+void tags_withdraw(struct snapshot *snapshot, const struct header *header)
+{
+	const struct tag_record record = record_of(header);
+	const int fd = keeper ? keeper->log(snapshot, &header->dek) : -ENOENT;
+
+	if (fd >= 0)
+		append(snapshot, fd, &record, NULL);
+}
+
 void tags_prepare(struct file *file)
 {
-	struct tag_record record;
-
 	if (file->is_tag_withdrawn || log_of(file) < 0)
 		return;
 	file->is_tag_withdrawn = true;
-	record = record_of(file);
-	append(file, &record, NULL);
+	tags_withdraw(file->snapshot, &file->header);
 }
 
 void tags_stored(struct file *file, uint64_t first, const uint8_t *sealed, size_t size,
@@ -216,13 +222,13 @@ void tags_end(struct file *file)
 	if (!list)
 		return;
 	if (file->failure == 0 && layout_block_count(file->layout, file->size) == list->count) {
-		record = record_of(file);
+		record = record_of(&file->header);
 		record.count = list->count;
 		record.is_large = list->fd >= 0;
 		if (list->fd >= 0 &&
 		    ftruncate(list->fd, (off_t)(list->count * MANIFEST_TAG_SIZE)) < 0)
 			record.count = 0;
-		append(file, &record, list->tags);
+		append(file->snapshot, log_of(file), &record, list->tags);
 	}
 	tags_forget(file);
 }

@@ -167,6 +167,7 @@ int clear_locked(struct file *file, struct dek *new_dek)
 	r = make_fresh(file, new_dek, &fresh);
 	if (r < 0)
 		return r;
+	tags_prepare(file);
 	r = file->direct_from > 0 ? clear_journaled(file, &fresh) : clear_direct(file, &fresh);
 	if (r < 0)
 		return r;

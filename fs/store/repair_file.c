@@ -14,6 +14,7 @@
 #include "fs/store/object.h"
 #include "fs/store/repair_internal.h"
 #include "fs/store/store_internal.h"
+#include "fs/store/tag_memory.h"
 
 /* A backing file, its header authentic. */
 struct damaged {
@@ -158,8 +159,10 @@ int repair_end(const struct repair_location *location, bool is_torn)
 		r = -EALREADY;
 	if (r == 0)
 		r = keep_torn(&damaged, offset);
-	if (r == 0)
+	if (r == 0) {
+		tags_withdraw(location->place.snapshot, &damaged.header);
 		r = write_end(&damaged, block, offset);
+	}
 	damaged_close(&damaged);
 	return r;
 }

@@ -226,7 +226,25 @@ static void finish(struct sealing *sealing, const char *heap_name)
 	tag_memory_close(sealing->memory);
 	if (sealing->snapshot_fd >= 0)
 		close(sealing->snapshot_fd);
+	free(sealing->first_changed);
 	free(sealing->deks);
+}
+
+/* Written down before it is done. */
+static int audit_seal(struct sealing *sealing)
+{
+	const struct audit_entry entry = {
+		.operation = AUDIT_SEAL,
+		.volume = &sealing->store->volume.volume,
+		.snapshot = &sealing->snapshot->id,
+		.data_key = dek_id(sealing->dek),
+		.detail = snapshot_name(sealing->snapshot),
+	};
+	int r = sealing->store->kms ? kms_audit(sealing->store->kms, &entry) : 0;
+
+	return r < 0 ? store_fail(sealing->reterr, r, EXIT_FAILED,
+				  "the audit log cannot be written, and audit_on_failure is block")
+		     : 0;
 }
 
 static int seal_frozen(struct sealing *sealing, struct seal *seal)
@@ -238,7 +256,11 @@ static int seal_frozen(struct sealing *sealing, struct seal *seal)
 	if (r == 0)
 		r = sealing_walk(sealing);
 	if (r == 0)
+		r = sealing_check_changed(sealing);
+	if (r == 0)
 		r = sealing_write_manifest(sealing, &manifest);
+	if (r == 0)
+		r = audit_seal(sealing);
 	if (r == 0)
 		r = publish_seal(sealing, &manifest, seal);
 	finish(sealing, heap_name);

@@ -71,12 +71,14 @@ MUST_CHECK int seal_each(struct store *store,
 /*
  * Progress and, in a mount, the end of all use of what is being sealed.
  *
+ *   accepts_changed   seal files as they are on storage, also where this host wrote something else
  *   quiesce    nothing of the snapshot, nor under one of DEKS, is open for writing or being changed when it returns; new
  *              changes are refused already.  NULL: nobody else has the volume open
  *   progress   called now and then; may be NULL
  */
 struct seal_options {
 	bool seals_dependencies; /* open snapshots that files of this one are linked from: those first */
+	bool accepts_changed;
 	int (*quiesce)(void *arg, struct snapshot *snapshot, const struct uuid *deks, size_t count);
 	void (*sealed)(void *arg, struct snapshot *snapshot);
 	void (*progress)(void *arg, const struct snapshot *snapshot, uint64_t files,
@@ -91,7 +93,8 @@ struct seal_options {
  *   ret_seal   seal_free(); with seals_dependencies, those of the others are reported through SEALED
  *
  * -EROFS: sealed already, or the store is read-only; -EXDEV: depends on an open snapshot, text names it; -EBADMSG: content
- * is not authentic or not whole, text names the path.
+ * is not authentic or not whole, or it is and this host has written something else there since (an older version was put
+ * back); text names the path, and each is reported.
  */
 MUST_CHECK int snapshot_seal(struct snapshot *snapshot, const struct seal_options *options,
 			     struct seal *ret_seal, struct store_error *reterr);

@@ -4,16 +4,70 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "fs/store/beneath.h"
 #include "fs/store/entry.h"
 #include "fs/store/object.h"
 #include "fs/store/sealing.h"
 #include "fs/store/xattr.h"
+
+/* PLAIN: of BACKING in PARENT, or as it is below where it does not decrypt. */
+static void plain_name(const struct place *parent, const char *backing, char plain[static 256])
+{
+	if (name_decode(parent, backing, plain) < 0)
+		snprintf(plain, 256, "%s", backing);
+}
+
+char *sealing_plain_path(const struct sealing *sealing, const struct place *parent,
+			 const char *backing)
+{
+	struct place place = *parent;
+	const char *at = parent->path + strlen(snapshot_name(sealing->snapshot));
+	char plain[256];
+	char *path = strdup("");
+
+	place.depth = sealing->store->volume.snapshot_depth;
+	place.fd = fcntl(sealing->snapshot_fd, F_DUPFD_CLOEXEC, 0);
+	while (path && *at != '\0') {
+		const size_t size = strcspn(++at, "/");
+		char *name = strndup(at, size);
+		char *longer = NULL;
+		int next = -1;
+
+		if (name) {
+			plain_name(&place, name, plain);
+			next = open_beneath(place.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+			if (asprintf(&longer, "%s%s/", path, plain) < 0)
+				longer = NULL;
+		}
+		if (place.fd >= 0)
+			close(place.fd);
+		place.fd = next;
+		place.depth++;
+		free(name);
+		free(path);
+		path = longer;
+		at += size;
+	}
+	if (path) {
+		char *longer = NULL;
+
+		plain_name(parent, backing, plain);
+		if (asprintf(&longer, "%s%s", path, plain) < 0)
+			longer = NULL;
+		free(path);
+		path = longer;
+	}
+	if (place.fd >= 0)
+		close(place.fd);
+	return path;
+}
 
 int sealing_fail(struct sealing *sealing, const struct place *parent, const char *backing,
 		 int error, const char *what)

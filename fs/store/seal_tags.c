@@ -4,17 +4,22 @@
  *
  * What is remembered is compared with what is on disk: the header, the size, and tags.  Of blocks that the page cache holds
  * every tag is compared, which reads nothing from the disk; of the others one in SAMPLE_STEP, so that less than one percent
- * of the content is read.  A file that was sealed before cannot have changed since through any mount: its last tag is
+ * of the content is read.  Where another tag is on disk, the file is read: if all of it is authentic, an older version was put
+ * back since this host wrote it, and the seal says so.  A file that was sealed before cannot have changed since through any mount: its last tag is
  * compared.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "fs/store/file_internal.h"
+#include "fs/store/finding.h"
 #include "fs/store/sealed_view.h"
 #include "fs/store/sealing.h"
 #include "fs/store/tag_memory.h"
@@ -59,9 +64,16 @@ static int compare_tag(const struct sealing_file *file, uint64_t offset,
 	return memcmp(found, tag, sizeof(found)) == 0;
 }
 
-/* Compare COUNT tags from FIRST with those on disk.  1: as far as was looked, they are there. */
+/* How a file is known not to be what this host wrote. */
+struct difference {
+	bool is_known;
+	uint64_t block; /* or FINDING_NO_BLOCK */
+};
+
+/* Compare COUNT tags from FIRST with those on disk.  1: as far as was looked, they are there; 0: RET_BLOCK is another. */
 static int compare_tags(const struct sealing *sealing, const struct sealing_file *file,
-			uint64_t first, size_t count, const uint8_t *tags, bool is_whole)
+			uint64_t first, size_t count, const uint8_t *tags, bool is_whole,
+			uint64_t *ret_block)
 {
 	for (size_t i = 0; i < count; i++) {
 		const uint64_t index = first + i;
@@ -73,6 +85,7 @@ static int compare_tags(const struct sealing *sealing, const struct sealing_file
 
 		if (r == -EAGAIN)
 			r = is_sampled ? compare_tag(file, offset, tag, false) : 1;
+		*ret_block = index;
 		if (r != 1)
 			return r;
 	}
@@ -82,15 +95,17 @@ static int compare_tags(const struct sealing *sealing, const struct sealing_file
 /* ---- Remembered ---------------------------------------------------------------------------------------------------- */
 
 /* 1: all tags are appended; 0: not known, or not what is on disk. */
-static int add_remembered(struct sealing *sealing, const struct sealing_file *file)
+static int add_remembered(struct sealing *sealing, const struct sealing_file *file,
+			  struct difference *difference)
 {
 	const uint64_t before = sealing->tags.size;
 	uint8_t tags[PIECE_TAGS * MANIFEST_TAG_SIZE];
 	struct remembered remembered;
 	int r = tag_memory_find(sealing->memory, &file->header, file->block_count, &remembered);
 
+	*difference = (struct difference){ r == -ESTALE, FINDING_NO_BLOCK };
 	if (r <= 0)
-		return r;
+		return r == -ESTALE ? 0 : r;
 	/* Not to read ahead: one page for each tag is enough. */
 	(void)!posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
 	for (uint64_t at = 0; r == 1 && at < file->block_count; at += PIECE_TAGS) {
@@ -100,7 +115,7 @@ static int add_remembered(struct sealing *sealing, const struct sealing_file *fi
 		r = tag_memory_read(sealing->memory, &remembered, at, count, tags);
 		if (r == 0)
 			r = compare_tags(sealing, file, at, count, tags,
-					 !remembered.is_of_this_boot);
+					 !remembered.is_of_this_boot, &difference->block);
 		if (r == 1) {
 			const int appended = spool_append(&sealing->tags, tags,
 							  count * MANIFEST_TAG_SIZE);
@@ -111,10 +126,11 @@ static int add_remembered(struct sealing *sealing, const struct sealing_file *fi
 	tag_memory_done(&remembered);
 	if (r == 1)
 		return 1;
-	/* Written over meanwhile by somebody else, or lost by a crash: only reading tells. */
+	/* Put back by somebody, or lost by a crash before this boot: reading tells whether it is authentic. */
+	difference->is_known = r == 0 && remembered.is_of_this_boot;
 	int cut = spool_cut(&sealing->tags, before);
 
-	return cut < 0 ? cut : 0;
+	return r < 0 && r != -ENODATA ? r : cut < 0 ? cut : 0;
 }
 
 /* ---- Of an older manifest ------------------------------------------------------------------------------------------ */
@@ -224,6 +240,7 @@ static int copy_older(struct sealing *sealing, const struct sealing_file *file,
 	const uint64_t before = sealing->tags.size;
 	uint8_t tags[PIECE_TAGS * MANIFEST_TAG_SIZE];
 	struct manifest_object object;
+	uint64_t block;
 	int r = found ? sealed_object(older->view, found->index, &object) : -ENOENT;
 
 	if (r < 0)
@@ -242,7 +259,8 @@ static int copy_older(struct sealing *sealing, const struct sealing_file *file,
 			r = spool_append(&sealing->tags, tags, range.count * MANIFEST_TAG_SIZE);
 		if (r == 0 && left <= PIECE_TAGS)
 			r = compare_tags(sealing, file, file->block_count - 1, 1,
-					 tags + (range.count - 1) * MANIFEST_TAG_SIZE, true) == 1
+					 tags + (range.count - 1) * MANIFEST_TAG_SIZE, true,
+					 &block) == 1
 				    ? 0
 				    : -EBADMSG;
 	}
@@ -332,9 +350,55 @@ static int add_read(struct sealing *sealing, const struct sealing_file *known)
 	return r;
 }
 
+/* ---- What somebody has put back ------------------------------------------------------------------------------------ */
+
+static int report_changed(struct sealing *sealing, const struct sealing_file *file, uint64_t block)
+{
+	char *path = sealing_plain_path(sealing, file->parent, file->backing);
+	char *where = NULL;
+	char number[32] = "";
+	int r = 0;
+
+	if (block != FINDING_NO_BLOCK)
+		snprintf(number, sizeof(number), ": block %" PRIu64, block);
+	if (!path ||
+	    asprintf(&where, "%s/%s%s", snapshot_name(sealing->snapshot), path, number) < 0)
+		r = -ENOMEM;
+	free(path);
+	if (r < 0)
+		return r;
+	sealing->changed_count++;
+	store_report(sealing->store, sealing->options->accepts_changed ? LOG_WARNING : LOG_ERR,
+		     where, "%s: authentic, but not what this host wrote there last",
+		     finding_class_name(FINDING_TAMPERED));
+	if (!sealing->first_changed)
+		sealing->first_changed = TAKE(where);
+	free(where);
+	return 0;
+}
+
+int sealing_check_changed(struct sealing *sealing)
+{
+	char more[48] = "";
+
+	if (sealing->changed_count == 0 || sealing->options->accepts_changed)
+		return 0;
+	if (sealing->changed_count > 1)
+		snprintf(more, sizeof(more), " (and %" PRIu64 " more files)",
+			 sealing->changed_count - 1);
+	store_fail(sealing->reterr, -EBADMSG, EXIT_FINDINGS,
+		   "%s: %s%s: authentic, but not what this host wrote there last: an older version "
+		   "was put back, or another host wrote it; not sealed",
+		   finding_class_name(FINDING_TAMPERED), sealing->first_changed, more);
+	store_advise(sealing->reterr, "put the right version back, or take what is there with "
+				      "'snapcrypt snapshot seal --accept-changed'");
+	return -EBADMSG;
+}
+
 int sealing_tags(struct sealing *sealing, const struct sealing_file *file)
 {
-	int r = add_remembered(sealing, file);
+	struct difference difference;
+	int r = add_remembered(sealing, file, &difference);
 
 	if (r == 0)
 		r = add_older(sealing, file);
@@ -346,5 +410,7 @@ int sealing_tags(struct sealing *sealing, const struct sealing_file *file)
 		r = add_read(sealing, file);
 	if (r == 0)
 		sealing->roots_reread++;
+	if (r == 0 && difference.is_known)
+		r = report_changed(sealing, file, difference.block);
 	return r;
 }

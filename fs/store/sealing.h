@@ -51,6 +51,8 @@ struct sealing {
 	struct seal_counts counts;
 	uint64_t roots_remembered;
 	uint64_t roots_reread;
+	uint64_t changed_count; /* files that are authentic, and not what this host wrote */
+	char *first_changed;    /* text: which, and which block */
 	struct older_manifest *older[SEALING_OLDER_MAX];
 	size_t older_count;
 	struct tag_memory *memory;
@@ -88,6 +90,10 @@ MUST_CHECK int sealing_object(struct sealing *sealing, const struct place *paren
 			      const char *backing, const struct stat *stat,
 			      struct manifest_object *ret_object);
 
+/* The plain path of BACKING in PARENT below the snapshot, as far as it decrypts; to be freed.  NULL: no memory. */
+char *sealing_plain_path(const struct sealing *sealing, const struct place *parent,
+			 const char *backing);
+
 /* Say which object it is that cannot be sealed, and why; returns ERROR. */
 int sealing_fail(struct sealing *sealing, const struct place *parent, const char *backing,
 		 int error, const char *what);
@@ -96,6 +102,8 @@ int sealing_fail(struct sealing *sealing, const struct place *parent, const char
 
 /* Append the tags of all blocks: those remembered, those of an older manifest, else the file is read. */
 MUST_CHECK int sealing_tags(struct sealing *sealing, const struct sealing_file *file);
+/* Were all files those that this host wrote, or is it told to take them as they are?  -EBADMSG with words. */
+MUST_CHECK int sealing_check_changed(struct sealing *sealing);
 void sealing_free_older(struct sealing *sealing);
 
 #endif

@@ -190,19 +190,24 @@ int tag_memory_find(struct tag_memory *memory, const struct header *header, uint
 {
 	const struct tag_place *place = memory ? find_place(memory, header) : NULL;
 	struct tag_record record;
+	bool is_of_this_boot;
 
 	if (!place || read_all(memory->log_fd, (uint8_t *)&record, sizeof(record), place->offset) !=
 			      (ssize_t)sizeof(record))
 		return 0;
+	is_of_this_boot = !uuid_is_zero(tag_boot()) && uuid_equal(&record.boot, tag_boot());
+	/* Withdrawn. */
+	if (record.count == 0)
+		return 0;
+	/* What an earlier boot wrote may have been lost by a crash. */
 	if (record.count != count ||
 	    memcmp(record.content_id, header->content_id, sizeof(record.content_id)) != 0)
-		return 0;
+		return is_of_this_boot ? -ESTALE : 0;
 	*ret_remembered = (struct remembered){
 		.fd = record.is_large ? open_large(memory, header) : memory->log_fd,
 		.is_own_fd = record.is_large,
 		.offset = record.is_large ? 0 : place->offset + sizeof(record),
-		.is_of_this_boot = !uuid_is_zero(tag_boot()) &&
-				   uuid_equal(&record.boot, tag_boot()),
+		.is_of_this_boot = is_of_this_boot,
 	};
 	return ret_remembered->fd >= 0;
 }
@@ -217,10 +222,7 @@ int tag_memory_read(struct tag_memory *memory, const struct remembered *remember
 	(void)memory;
 	if (n < 0)
 		return (int)n;
-	/* Cut short: then it is as if it were not known. */
-	if ((size_t)n != size)
-		memset(tags + n, 0xff, size - (size_t)n);
-	return 0;
+	return (size_t)n == size ? 0 : -ENODATA;
 }
 
 void tag_memory_done(struct remembered *remembered)

@@ -38,13 +38,16 @@ void tags_set_keeper(const struct tag_keeper *keeper);
 
 /* The file has no content but an empty last block with this tag: from now on its tags are known. */
 void tags_begin(struct file *file, const uint8_t tag[static MANIFEST_TAG_SIZE]);
-/* Before the first change of a file that was there already: what is kept about it does not count any more. */
+/* Before the first change of a file that was there already, also before it is cut to nothing: what is kept about it does not
+ * count any more. */
 void tags_prepare(struct file *file);
 /* SIZE sealed bytes were stored as blocks from FIRST on; the file has COUNT blocks now. */
 void tags_stored(struct file *file, uint64_t first, const uint8_t *sealed, size_t size,
 		 uint64_t count);
 /* Blocks FIRST to END - 1 are holes now. */
 void tags_punched(struct file *file, uint64_t first, uint64_t end);
+/* What is kept about an object does not count any more: somebody mends it without the engine. */
+void tags_withdraw(struct snapshot *snapshot, const struct header *header);
 /* What is in place is not known: forget all. */
 void tags_forget(struct file *file);
 /* The file is being closed: keep what is known of it. */
@@ -69,9 +72,13 @@ struct remembered {
 	bool is_of_this_boot;
 };
 
-/* 1: the tags of all COUNT blocks of this very content are there; 0: they are not.  MEMORY may be NULL. */
+/*
+ * 1: the tags of all COUNT blocks of this very content are there; 0: they are not; -ESTALE: since this host booted it wrote
+ * another content of this object, or another number of blocks.  MEMORY may be NULL.
+ */
 MUST_CHECK int tag_memory_find(struct tag_memory *memory, const struct header *header,
 			       uint64_t count, struct remembered *ret_remembered);
+/* -ENODATA: not all of them are there. */
 MUST_CHECK int tag_memory_read(struct tag_memory *memory, const struct remembered *remembered,
 			       uint64_t first, size_t count, uint8_t *tags);
 void tag_memory_done(struct remembered *remembered);

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from schema import check
+from snapcrypt import overwrite
 from test_decoder import decode
 
 SIZE = 64 << 20
@@ -152,6 +153,51 @@ def test_a_changed_block_is_found_before_the_seal(sandbox):
     refusal = sandbox.run("snapshot", "seal", volume.backing, "a", code=4)
     assert "not authentic" in refusal.stderr
     assert state(volume, volume.backing, "a")["state"] == "open"
+
+
+def test_what_was_put_back_is_said_before_the_seal(sandbox):
+    """An older version is authentic: only what this host remembers of its writing tells."""
+    sandbox.allow("not what this host wrote|a: setxattr: not authentic")
+    volume = sandbox.init("--block-size", "65536")
+    with volume.mount() as mount:
+        tree = mount.path / "a" / "sub"
+        tree.mkdir(parents=True)
+        older = {}
+
+        def write(name, size, change=None):
+            """Remember what is below, then change the file in the session that made it, or cut it and write it again."""
+            with open(tree / name, "wb") as file:
+                file.write(os.urandom(size))
+                file.flush()
+                os.fsync(file.fileno())
+                below = next(path for path in volume.files("a") if path not in older)
+                older[below] = below.read_bytes()
+                if change:
+                    file.seek(70000)
+                    file.write(change)
+            if not change:
+                (tree / name).write_bytes(os.urandom(300000))
+            return below
+
+        block = write("block", 300000, b"changed")
+        whole = [write("same size", 300000), write("other size", 100000)]
+        (tree / "untouched").write_bytes(b"untouched")
+        offset = 128 + 65564
+        overwrite(block, offset, older[block][offset:offset + 65564])
+        for below in whole:
+            below.write_bytes(older[below])
+        refusal = sandbox.run("snapshot", "seal", mount.path, "a", code=4)
+        assert "tampered: a/sub/" in refusal.stderr and "and 2 more files" in refusal.stderr
+        assert "--accept-changed" in refusal.stderr
+        for said in ("a/sub/block: block 1: tampered", "a/sub/same size: tampered", "a/sub/other size: tampered"):
+            assert said in mount.log(), mount.log()
+        assert "untouched" not in mount.log()
+        refused(errno.EIO, os.setxattr, mount.path / "a", "user.snapcrypt.seal", b"1")
+        (tree / "goes on").touch()
+    assert "a/sub/" in sandbox.run("snapshot", "seal", volume.backing, "a", code=4).stderr
+    done = seal(volume, volume.backing, "a", "--accept-changed")[0]
+    assert (done["remembered"], done["reread"]) == (2, 3)
+    assert volume.json("verify")["findings"] == []
 
 
 def test_a_dependency_on_an_open_snapshot_is_named(sandbox, volume):
