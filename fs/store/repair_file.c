@@ -172,6 +172,10 @@ int repair_index(const struct repair_location *location)
 	struct damaged damaged;
 	int r;
 
+	if (S_ISDIR(location->stat.st_mode) && location->backing[0] == '\0') {
+		snapshot_refresh_index(location->place.snapshot);
+		return 0;
+	}
 	if (!S_ISREG(location->stat.st_mode))
 		return -EALREADY;
 	r = damaged_open(location, O_RDONLY, &damaged);

@@ -155,6 +155,8 @@ int repair_keys(struct store *store, bool is_dry, struct repair_left_overs *ret_
 	r = dek_each(store, sweep_key, &sweeping);
 	free(needed);
 	dek_index_forget(store);
+	if (!is_dry && sweeping.counts.markers > 0)
+		snapshots_refresh_index(store);
 	if (r < 0)
 		return store_fail(reterr, r, EXIT_STORAGE, "key records: %s", strerror(-r));
 	*ret_counts = sweeping.counts;

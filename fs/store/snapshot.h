@@ -91,6 +91,10 @@ MUST_CHECK int snapshot_deks(struct snapshot *snapshot, struct uuid **ret_deks, 
 
 /* Write the index attribute of a snapshot's directory again: its keys have changed. */
 void snapshot_refresh_index(struct snapshot *snapshot);
+/* That of all which need it: markers or key records have gone. */
+void snapshots_refresh_index(struct store *store);
+/* Does it say what it has to?  1; 0: no; -ENODATA, -EOPNOTSUPP: it is not there.  FD: the snapshot's directory. */
+MUST_CHECK int snapshot_check_index(struct snapshot *snapshot, int fd);
 
 /* Canonical Encryption Key IDs that a snapshot depends on (own DEK and needed-by markers), without asking any key service. */
 MUST_CHECK int snapshot_key_ids(struct snapshot *snapshot, char ***ret_key_ids, size_t *ret_count);

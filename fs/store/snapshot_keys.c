@@ -265,20 +265,28 @@ static char *join(char *const *texts, size_t count)
 	return joined;
 }
 
+/* What the attribute has to say; NULL: nothing can be said. */
+static char *index_text(struct snapshot *snapshot)
+{
+	char **ids = NULL;
+	char *text;
+	size_t count = 0;
+
+	if (snapshot_key_ids(snapshot, &ids, &count) < 0)
+		return NULL;
+	text = join(ids, count);
+	names_free(ids, count);
+	return text;
+}
+
 void snapshot_write_index(struct snapshot *snapshot)
 {
 	CLEANUP(own_credentials_restore)
 	struct own_credentials saved = own_credentials_take();
-	char **ids = NULL;
-	char *text = NULL;
-	size_t count = 0;
+	char *text = index_text(snapshot);
 	int fd;
 
 	(void)saved;
-	if (snapshot_key_ids(snapshot, &ids, &count) < 0)
-		return;
-	text = join(ids, count);
-	names_free(ids, count);
 	fd = open_beneath(snapshot->store->root_fd, snapshot_name(snapshot), O_RDONLY | O_DIRECTORY,
 			  0);
 	if (fd >= 0 && text && text[0] != '\0' && strlen(text) < ATTRIBUTE_MAX)
@@ -286,6 +294,53 @@ void snapshot_write_index(struct snapshot *snapshot)
 	if (fd >= 0)
 		close(fd);
 	free(text);
+}
+
+static int compare_index(struct snapshot *snapshot, int fd)
+{
+	char *found = calloc(1, ATTRIBUTE_MAX + 1);
+	char *expected = index_text(snapshot);
+	ssize_t size = -ENOMEM;
+	bool is_same = false;
+
+	if (found && expected) {
+		size = fgetxattr(fd, KEY_ID_ATTRIBUTE, found, ATTRIBUTE_MAX);
+		if (size < 0)
+			size = -errno;
+		/* What did not fit was never written. */
+		is_same = strcmp(found, expected) == 0 || strlen(expected) >= ATTRIBUTE_MAX;
+	}
+	free(found);
+	free(expected);
+	return size < 0 ? (int)size : is_same;
+}
+
+int snapshot_check_index(struct snapshot *snapshot, int fd)
+{
+	int r;
+
+	if (snapshot->is_foreign_by_identity || !snapshot->identity.is_encrypted)
+		return 1;
+	r = compare_index(snapshot, fd);
+	if (r != 0)
+		return r;
+	/* Somebody may have linked a file meanwhile: what was known of the keys is older than the attribute. */
+	dek_index_forget(snapshot->store);
+	return compare_index(snapshot, fd);
+}
+
+static int refresh_one(void *arg, struct snapshot *snapshot, int fd)
+{
+	(void)arg;
+	if (snapshot_check_index(snapshot, fd) == 0)
+		snapshot_refresh_index(snapshot);
+	return 0;
+}
+
+void snapshots_refresh_index(struct store *store)
+{
+	/* Of one that cannot be looked at now verify says that its index differs. */
+	(void)!snapshot_each(store, refresh_one, NULL);
 }
 
 void snapshot_refresh_index(struct snapshot *snapshot)

@@ -379,6 +379,8 @@ static int sweep_locked(struct store *store, struct sweep *sweep, struct store_e
 			store_fail(reterr, r, EXIT_STORAGE, "key records and markers: %s",
 				   strerror(-r));
 		dek_index_forget(store);
+		if (sweep->markers > 0)
+			snapshots_refresh_index(store);
 	}
 	survey_free(&survey);
 	return r;

@@ -242,6 +242,19 @@ static void check_origin(const struct verifying *verifying)
 		verify_notice(verifying, FINDING_ORIGIN, "", text);
 }
 
+/* On the snapshot's directory, for those who look without us.  The root has none before its first data key. */
+static void check_index(const struct verifying *verifying, int fd)
+{
+	const int r = snapshot_check_index(verifying->snapshot, fd);
+
+	if (r == 0)
+		verify_report(verifying, FINDING_INDEX, "", FINDING_NO_BLOCK,
+			      "its index attribute names other keys");
+	else if ((r == -ENODATA || r == -EOPNOTSUPP) &&
+		 snapshot_kind(verifying->snapshot) == SNAPSHOT_PLAIN_DIRECTORY)
+		verify_notice(verifying, FINDING_INDEX, "", "its index attribute is missing");
+}
+
 int verify_snapshot(const struct verify_options *options, struct snapshot *snapshot, int fd,
 		    struct verify_counts *counts)
 {
@@ -266,6 +279,7 @@ int verify_snapshot(const struct verify_options *options, struct snapshot *snaps
 		break;
 	}
 	check_origin(&verifying);
+	check_index(&verifying, fd);
 	if (options->is_structure_only)
 		return verify_structure(&verifying, fd);
 	r = verify_seal(&verifying);

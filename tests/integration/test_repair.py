@@ -103,11 +103,20 @@ def test_index_attributes_are_written_again(sandbox, damaged):
     copy = sandbox.directory("copy")
     run("cp", "-r", "--preserve=mode,ownership,timestamps", f"{volume.backing}/.", copy)
     copied = sandbox.open(copy)
-    assert copied.json("verify")["notices"] == len(files)
+    # One on each file, one on the snapshot's directory.
+    assert copied.json("verify")["notices"] == len(files) + 1
     output = repair(copied)
     assert {action["action"] for action in output["actions"]} == {"index"}
-    assert len(output["actions"]) == len(files)
+    assert len(output["actions"]) == len(files) + 1
     assert copied.json("verify")["findings"] == []
+    key_id = copied.json("snapshot show", NAME)["snapshots"][0]["encryption_key_id"].encode()
+    assert os.getxattr(copy / NAME, "user.snapcrypt.key_id") == key_id
+    os.setxattr(copy / NAME, "user.snapcrypt.key_id", b"keyring:another#key")
+    for arguments in ((), ("--structure",)):
+        left = copied.json("verify", *arguments, code=4)["findings"]
+        assert [(finding["class"], finding["snapshot"], finding["path"]) for finding in left] == [("index", NAME, "")]
+    repair(copied)
+    assert os.getxattr(copy / NAME, "user.snapcrypt.key_id") == key_id
 
 
 def test_left_over_sidecars_keys_and_markers(volume):

@@ -74,7 +74,7 @@ def test_a_copy_without_attributes_has_notices_only(sandbox, volume):
     copy = sandbox.directory("copy")
     run("cp", "-r", "--preserve=mode,ownership,timestamps", f"{volume.backing}/.", copy)
     output = verify(sandbox.open(copy))
-    assert found(output) == [] and output["notices"] == 1
+    assert found(output) == [] and output["notices"] == 2
     assert output["findings"][0]["class"] == "index" and output["findings"][0]["path"] == "file"
 
 
