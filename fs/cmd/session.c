@@ -266,3 +266,24 @@ int session_fail_errno(struct session *session, int error, const char *what, con
 	return fail(session->invocation, exit_code_from_errno(error), "%s %s: %s", what, name,
 		    strerror(-error));
 }
+
+int session_audit(struct session *session, enum audit_operation operation,
+		  const struct uuid *volume, const struct uuid *snapshot, const char *detail)
+{
+	const struct audit_entry entry = {
+		.operation = operation,
+		.volume = volume,
+		.snapshot = snapshot,
+		.detail = detail,
+	};
+	struct store_error error = { 0 };
+
+	if (access_open_audit(&session->access, &error) < 0)
+		return session_fail(session, &error);
+	if (audit_append(session->access.audit, &entry) == 0)
+		return 0;
+	fail(session->invocation, EXIT_FAILED,
+	     "the audit log cannot be written, and audit_on_failure is block");
+	advise(session->invocation, "make room for the audit log or repair it");
+	return EXIT_FAILED;
+}

@@ -33,6 +33,11 @@ struct session {
 void session_init(struct session *session, struct invocation *invocation);
 void session_close(struct session *session);
 
+/* A line in the audit log, before what it says is done.  SNAPSHOT may be NULL.  0, or an exit code: it must not be done. */
+MUST_CHECK int session_audit(struct session *session, enum audit_operation operation,
+			     const struct uuid *volume, const struct uuid *snapshot,
+			     const char *detail);
+
 /* A setting that counts above the environment; before session_open_config(). */
 void session_set(struct session *session, const char *key, const char *value);
 

@@ -8,6 +8,7 @@
 #include "fs/cmd/commands.h"
 #include "fs/cmd/human.h"
 #include "fs/cmd/session.h"
+#include "fs/cmd/snapshot_expiry.h"
 #include "fs/cmd/snapshot_row.h"
 #include "fs/cmd/table.h"
 #include "fs/control/changes.h"
@@ -200,6 +201,7 @@ static int add_row(struct table *table, const struct snapshot_row *row)
 	char created[HUMAN_SIZE];
 	char size[HUMAN_SIZE];
 	char files[HUMAN_SIZE];
+	char expires[HUMAN_SIZE];
 	char *keys = snapshot_row_keys(row);
 	const char *was = snapshot_row_was(row);
 	char *state = NULL;
@@ -214,7 +216,11 @@ static int add_row(struct table *table, const struct snapshot_row *row)
 				      row->name, human_time(row->created_s, created),
 				      row->is_counted ? human_bytes(row->usage.bytes, size) : "-",
 				      row->is_counted ? human_number(row->usage.files, files) : "-",
-				      state, keys });
+				      state,
+				      row->expires_s > 0   ? human_time(row->expires_s, expires)
+				      : row->retention     ? row->retention
+							   : "-",
+				      keys });
 	free(state);
 	free(keys);
 	return r;
@@ -224,7 +230,8 @@ static int print_text(const struct selection *selection, const struct snapshot_r
 {
 	static const struct table_column columns[] = {
 		{ "SNAPSHOT", false }, { "CREATED", false }, { "SIZE", true },
-		{ "FILES", true },     { "STATE", false },   { "ENCRYPTION KEY ID", false },
+		{ "FILES", true },     { "STATE", false },   { "EXPIRES", false },
+		{ "ENCRYPTION KEY ID", false },
 	};
 	CLEANUP(table_cleanup) struct table *table = NULL;
 	int r = table_new(columns, ARRAY_SIZE(columns), &table);
@@ -268,6 +275,8 @@ static int print_json(const struct session *session, const struct selection *sel
 			continue;
 		object = document_new_object();
 		snapshot_row_json(&rows->rows[i], object);
+		document_add_time(object, "expires", rows->rows[i].expires_s);
+		document_add_text(object, "retention", rows->rows[i].retention);
 		document_append(list, object);
 		bytes += rows->rows[i].usage.bytes;
 		count++;
@@ -299,6 +308,8 @@ int cmd_snapshot_list(struct invocation *invocation)
 			r = fail(invocation, EXIT_STORAGE, "%s: %s", session.access.backing,
 				 strerror(-error));
 	}
+	if (r == 0 && snapshot_expiry_read(&session, &rows) < 0)
+		r = fail(invocation, EXIT_FAILED, "out of memory");
 	if (r == 0)
 		r = sort_rows(invocation, &rows);
 	if (r == 0)

@@ -33,6 +33,7 @@ void snapshot_row_free(struct snapshot_row *row)
 	free(row->key_ids);
 	seal_free(&row->seal);
 	labels_record_free(&row->labels);
+	free(row->retention);
 	free(row->name);
 	memset(row, 0, sizeof(*row));
 }

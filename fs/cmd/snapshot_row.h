@@ -9,7 +9,12 @@
 #include "fs/store/seal.h"
 #include "fs/store/snapshot.h"
 
-/* All owned. */
+/*
+ * All owned.
+ *
+ *   retention   of a listing: why prune would keep it now, "next prune" or "no rules"; NULL: not known, or none of its business
+ *   expires_s   when its own retention or keep_within ends, if that decides; else 0
+ */
 struct snapshot_row {
 	char *name;
 	struct uuid id;
@@ -26,6 +31,8 @@ struct snapshot_row {
 	size_t key_id_count;
 	int64_t period_s;                     /* streams and root; else 0 */
 	struct labels_record labels;          /* of generation 0 where there are none */
+	char *retention;
+	int64_t expires_s;
 	char writer[WRITER_FINGERPRINT_SIZE]; /* "" where there is none */
 };
 

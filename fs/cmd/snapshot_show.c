@@ -180,6 +180,23 @@ static void print_keys(const struct json_object *data_keys)
 	}
 }
 
+static void print_labels(const struct labels_record *labels)
+{
+	char time[HUMAN_SIZE];
+
+	for (size_t i = 0; i < labels->tag_count; i++)
+		printf("Tag:               %s\n", labels->tags[i]);
+	for (size_t i = 0; i < labels->hold_count; i++) {
+		const struct label_hold *hold = &labels->holds[i];
+
+		printf("Hold:              %s, since %s%s%s\n", hold->name,
+		       human_time(hold->since_s, time), hold->reason[0] == '\0' ? "" : ": ",
+		       hold->reason);
+	}
+	if (labels->keep_until_s > 0)
+		printf("Kept until:        %s\n", human_time(labels->keep_until_s, time));
+}
+
 static void print_text(const struct snapshot_row *row, const struct json_object *object)
 {
 	char created[HUMAN_SIZE];
@@ -209,6 +226,7 @@ static void print_text(const struct snapshot_row *row, const struct json_object 
 	if (row->writer[0] != '\0')
 		printf("Writer:            %s%s\n", row->writer,
 		       row->is_trusted ? "" : " (origin not verified)");
+	print_labels(&row->labels);
 	print_keys(document_member(object, "data_keys"));
 	free(keys);
 }

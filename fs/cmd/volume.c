@@ -279,6 +279,9 @@ int cmd_volume_trust(struct invocation *invocation)
 		r = compare(&session, &comparison);
 	if (r == 0)
 		r = ask_to_trust(invocation, &comparison);
+	if (r == 0)
+		r = session_audit(&session, AUDIT_TRUST, &comparison.stored.record.volume, NULL,
+				  "settings of the volume");
 	if (r == 0) {
 		const int error = trust_pin_volume(session.access.trust, &comparison.stored.record,
 						   session.access.backing);

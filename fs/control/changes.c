@@ -218,6 +218,23 @@ static int trust_visit(void *arg, const struct uuid *dek, const struct key_recor
 	return r;
 }
 
+static int audit_trust(const struct change_target *target, const struct snapshot *snapshot,
+		       struct store_error *reterr)
+{
+	const struct audit_entry entry = {
+		.operation = AUDIT_TRUST,
+		.volume = &store_volume(target->store)->volume,
+		.snapshot = snapshot_id(snapshot),
+		.detail = snapshot_name(snapshot),
+	};
+	const int r = kms_audit(target->kms, &entry);
+
+	return r < 0 ? change_fail(
+			       reterr, r, EXIT_FAILED,
+			       "the audit log cannot be written, and audit_on_failure is block")
+		     : 0;
+}
+
 int change_trust_keys(const struct change_target *target, const char *text, size_t *ret_count,
 		      struct store_error *reterr)
 {
@@ -235,7 +252,9 @@ int change_trust_keys(const struct change_target *target, const char *text, size
 	trusting.snapshot = snapshot_id(snapshot);
 	trusting.own_dek = snapshot_dek_id(snapshot);
 	memset(reterr, 0, sizeof(*reterr));
-	r = key_list_each(target->store, trust_visit, &trusting);
+	r = audit_trust(target, snapshot, reterr);
+	if (r == 0)
+		r = key_list_each(target->store, trust_visit, &trusting);
 	if (r < 0 && reterr->code == 0)
 		change_fail(reterr, r, EXIT_STORAGE, "key records: %s", strerror(-r));
 	snapshot_put(snapshot);

@@ -11,7 +11,7 @@ import pytest
 
 from schema import check
 
-COLUMNS = ["SNAPSHOT", "CREATED", "SIZE", "FILES", "STATE", "ENCRYPTION KEY ID"]
+COLUMNS = ["SNAPSHOT", "CREATED", "SIZE", "FILES", "STATE", "EXPIRES", "ENCRYPTION KEY ID"]
 
 
 def rows(volume, *arguments):

@@ -88,6 +88,13 @@ def test_reasons_and_the_clock(sandbox, volume):
     assert reasons["d1"] == "held" and reasons["demand"] == "own" and reasons["open"].endswith("open")
     assert reasons["d9"] == "within, weekly" and reasons["d7"] == "weekly" and reasons["d8"] == "within"
     assert reasons["d0"] == "no rule keeps it" and "own retention" in reasons["expired"]
+    listed = {row["name"]: row for row in check(volume.json("snapshot list", env=clock.environment))["snapshots"]}
+    assert listed["d8"]["expires"][:16] == (first + datetime.timedelta(days=11)).strftime("%Y-%m-%dT%H:%M")
+    assert listed["d7"]["retention"] == "weekly" and listed["d7"]["expires"] is None
+    assert listed["demand"]["expires"][:10] == "2026-12-10" and listed["d1"]["retention"] == "held"
+    assert listed["d0"]["retention"] == "next prune"
+    text = volume.run("snapshot show", "d1", "demand", env=clock.environment).stdout
+    assert "Hold:              legal, since 2026-11-10" in text and "Kept until:        2026-12-10" in text
     for wrong in (first, first + datetime.timedelta(days=300)):
         clock.set(wrong)
         volume.run("prune", "--yes", env=clock.environment, code=5)

@@ -104,6 +104,10 @@ def test_untouched_there_is_no_finding(place):
     assert output["findings"] == [] and output["snapshot"]["state"] == "sealed"
     assert_same(place.source, target)
     assert os.stat(target / "sparse").st_blocks * 512 < 4 * 65536
+    written = place.sandbox.json("audit", "show")["entries"]
+    told = {line["operation"]: line for line in written if line["operation"] in ("seal", "restore")}
+    assert told["seal"]["detail"] == NAME and told["restore"]["detail"] == f"{NAME} to {target}"
+    place.sandbox.run("audit", "verify")
 
 
 def test_everything_odd_is_sealed_and_restored(sandbox, volume):
