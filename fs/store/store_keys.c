@@ -277,19 +277,27 @@ static int load_record(void *arg, const struct uuid *dek_id, struct key_record *
 	return 0;
 }
 
-/* May this host write under DEK?  Decided once for each time that it is opened. */
-int store_check_trust(struct store *store, const struct dek *dek)
+static bool is_pinned_trusted(struct store *store, const struct dek *dek,
+			      const uint8_t commitment[static DEK_COMMITMENT_SIZE])
 {
 	CLEANUP(own_credentials_restore)
 	struct own_credentials saved = own_credentials_take();
+	struct dek_pin pin;
+
+	(void)saved;
+	return trust_dek_pin(store->trust, dek_volume(dek), dek_id(dek), &pin) == 0 &&
+	       pin.is_trusted && memcmp(pin.commitment, commitment, sizeof(pin.commitment)) == 0;
+}
+
+/* May this host write under DEK?  Decided once for each time that it is opened. */
+int store_check_trust(struct store *store, const struct dek *dek)
+{
 	uint8_t commitment[DEK_COMMITMENT_SIZE];
 	struct dek_note *note;
-	struct dek_pin pin;
 	bool is_trusted;
 	bool is_new_refusal = false;
 	int r = dek_commitment(dek, commitment);
 
-	(void)saved;
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&store->mutex);
@@ -298,9 +306,7 @@ int store_check_trust(struct store *store, const struct dek *dek)
 			      (note->is_origin_trusted &&
 			       memcmp(note->commitment, commitment, sizeof(commitment)) == 0));
 	if (!is_trusted && !(note && note->is_refused)) {
-		r = trust_dek_pin(store->trust, dek_volume(dek), dek_id(dek), &pin);
-		is_trusted = r == 0 && pin.is_trusted &&
-			     memcmp(pin.commitment, commitment, sizeof(commitment)) == 0;
+		is_trusted = is_pinned_trusted(store, dek, commitment);
 		is_new_refusal = !is_trusted;
 	}
 	if (note) {
