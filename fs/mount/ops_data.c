@@ -121,8 +121,6 @@ static ssize_t submit(struct mount *mount, struct open_file *open, const char *d
 		write.buffer = loop_take_buffer();
 		write.release = buffer_put;
 	}
-	if (write_queue_bytes(mount->queue) + size > mount->options->write_queue)
-		loop_expect_delay();
 	open->submitted++;
 	int r = write_queue_submit(mount->queue, &write);
 

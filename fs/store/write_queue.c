@@ -7,6 +7,10 @@
  * other, so they stay in order.  Whoever waits for a file that is only ready takes it up itself:
  * for small files that is cheaper than waiting for another thread to wake.
  *
+ * Waking a thread costs as much as sealing many kilobytes.  So a sealing thread that has run out of
+ * work dozes for a moment and looks again by itself, and is woken early only when much has come in;
+ * and a writer that finds the queue full sleeps until there is room for several writes.
+ *
  * The queue's lock is never held while a file is written.
  */
 #include "fs/store/write_queue.h"
@@ -14,11 +18,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/store/file_internal.h"
 
-#define GATHER_SIZE  (UINT32_C(1) << 20)  /* adjacent small writes become one of at most this */
-#define GATHER_LIMIT (UINT32_C(64) << 10) /* what counts as small */
+#define GATHER_SIZE  (UINT32_C(1) << 20)   /* adjacent small writes become one of at most this */
+#define GATHER_LIMIT (UINT32_C(64) << 10)  /* what counts as small */
+#define WAKE_SIZE    (UINT32_C(256) << 10) /* from here on a dozing thread is woken */
+#define DOZE_NS      2000000L
 #define THREADS_MAX  16
 
 struct queue_item {
@@ -28,14 +35,17 @@ struct queue_item {
 
 struct write_queue {
 	pthread_mutex_t lock;
-	pthread_cond_t ready; /* a file became ready, or the queue closes */
-	pthread_cond_t done;  /* a write is finished */
+	pthread_cond_t ready; /* there is work for a thread, or the queue closes */
+	pthread_cond_t done;  /* a file has nothing queued any more */
+	pthread_cond_t room;  /* the queue has room again */
 	struct file *first_ready;
 	struct file *last_ready;
 	struct queue_item *spare; /* items to use again */
 	atomic_size_t bytes;
 	size_t limit;
-	unsigned waiters; /* on `done` */
+	unsigned done_waiters;
+	unsigned room_waiters;
+	unsigned dozing; /* threads that wake by themselves */
 	bool is_closing;
 	unsigned thread_count;
 	pthread_t threads[THREADS_MAX];
@@ -176,6 +186,14 @@ static void release_batch(const struct batch *batch)
 	}
 }
 
+/* The lock is held.  An eighth of the queue at once: its writers do not wake for every write. */
+static void tell_room(struct write_queue *queue)
+{
+	if (queue->room_waiters > 0 &&
+	    atomic_load(&queue->bytes) <= queue->limit - queue->limit / 8)
+		pthread_cond_broadcast(&queue->room);
+}
+
 /* Write all that FILE has queued.  Takes and gives back the lock around each batch. */
 static void work_off(struct write_queue *queue, struct file *file)
 {
@@ -203,16 +221,37 @@ static void work_off(struct write_queue *queue, struct file *file)
 		state->is_running = !is_last;
 		/* Once the count is zero, whoever drained the file may free it. */
 		atomic_fetch_sub(&state->count, batch.count);
-		if (queue->waiters > 0)
+		tell_room(queue);
+		if (!is_last)
+			continue;
+		if (queue->done_waiters > 0)
 			pthread_cond_broadcast(&queue->done);
-		if (is_last)
-			return;
+		return;
 	}
+}
+
+/* False: woken, or time to sleep. */
+static bool doze(struct write_queue *queue)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += DOZE_NS;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	queue->dozing++;
+	int r = pthread_cond_clockwait(&queue->ready, &queue->lock, CLOCK_MONOTONIC, &until);
+
+	queue->dozing--;
+	return r != ETIMEDOUT || queue->first_ready;
 }
 
 static void *sealing_thread(void *arg)
 {
 	struct write_queue *queue = arg;
+	bool is_fresh = false;
 
 	pthread_mutex_lock(&queue->lock);
 	for (;;) {
@@ -221,11 +260,15 @@ static void *sealing_thread(void *arg)
 		if (file) {
 			take_ready(queue, file);
 			work_off(queue, file);
+			is_fresh = true;
 			continue;
 		}
 		if (queue->is_closing)
 			break;
-		pthread_cond_wait(&queue->ready, &queue->lock);
+		if (is_fresh)
+			is_fresh = doze(queue);
+		else
+			pthread_cond_wait(&queue->ready, &queue->lock);
 	}
 	pthread_mutex_unlock(&queue->lock);
 	return NULL;
@@ -233,9 +276,20 @@ static void *sealing_thread(void *arg)
 
 static void wait_done(struct write_queue *queue)
 {
-	queue->waiters++;
+	queue->done_waiters++;
 	pthread_cond_wait(&queue->done, &queue->lock);
-	queue->waiters--;
+	queue->done_waiters--;
+}
+
+static void wait_for_room(struct write_queue *queue, size_t size)
+{
+	/* A write larger than the queue goes in when the queue is empty. */
+	while (atomic_load(&queue->bytes) > 0 && atomic_load(&queue->bytes) + size > queue->limit) {
+		queue->room_waiters++;
+		pthread_cond_signal(&queue->ready);
+		pthread_cond_wait(&queue->room, &queue->lock);
+		queue->room_waiters--;
+	}
 }
 
 /* ---- public ------------------------------------------------------------------------------------ */
@@ -254,6 +308,7 @@ int write_queue_create(size_t limit, unsigned threads, struct write_queue **ret_
 	pthread_mutex_init(&queue->lock, NULL);
 	pthread_cond_init(&queue->ready, NULL);
 	pthread_cond_init(&queue->done, NULL);
+	pthread_cond_init(&queue->room, NULL);
 	while (queue->thread_count < threads) {
 		int r = pthread_create(&queue->threads[queue->thread_count], NULL, sealing_thread,
 				       queue);
@@ -284,6 +339,7 @@ void write_queue_free(struct write_queue *queue)
 		queue->spare = item->next;
 		free(item);
 	}
+	pthread_cond_destroy(&queue->room);
 	pthread_cond_destroy(&queue->done);
 	pthread_cond_destroy(&queue->ready);
 	pthread_mutex_destroy(&queue->lock);
@@ -300,6 +356,20 @@ static struct queue_item *get_item(struct write_queue *queue)
 	return item;
 }
 
+/* A thread that dozes looks by itself, soon enough for a little. */
+static void call_thread(struct write_queue *queue, const struct queued_write *write)
+{
+	struct queue_state *state = &write->file->queue;
+	size_t bytes = atomic_load(&queue->bytes);
+	bool is_new = !state->is_running && !state->is_ready;
+	bool is_much = bytes >= WAKE_SIZE && bytes - write->size < WAKE_SIZE;
+
+	if (is_new)
+		make_ready(queue, write->file);
+	if ((is_new && queue->dozing == 0) || (state->is_ready && is_much))
+		pthread_cond_signal(&queue->ready);
+}
+
 int write_queue_submit(struct write_queue *queue, const struct queued_write *write)
 {
 	struct queue_state *state = &write->file->queue;
@@ -308,10 +378,7 @@ int write_queue_submit(struct write_queue *queue, const struct queued_write *wri
 	if (error < 0)
 		return error;
 	pthread_mutex_lock(&queue->lock);
-	/* A write larger than the queue goes in when the queue is empty. */
-	while (atomic_load(&queue->bytes) > 0 &&
-	       atomic_load(&queue->bytes) + write->size > queue->limit)
-		wait_done(queue);
+	wait_for_room(queue, write->size);
 
 	struct queue_item *item = get_item(queue);
 
@@ -328,10 +395,7 @@ int write_queue_submit(struct write_queue *queue, const struct queued_write *wri
 	state->last = item;
 	atomic_fetch_add(&state->count, 1);
 	atomic_fetch_add(&queue->bytes, write->size);
-	if (!state->is_running && !state->is_ready) {
-		make_ready(queue, write->file);
-		pthread_cond_signal(&queue->ready);
-	}
+	call_thread(queue, write);
 	pthread_mutex_unlock(&queue->lock);
 	return 0;
 }
