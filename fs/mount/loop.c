@@ -11,10 +11,11 @@
 #include <string.h>
 #include <time.h>
 
-#define WATCHDOG_TICK_NS    1500000L
-#define WATCHDOG_IDLE_TICKS 40
-#define STOP_RETRY_NS       20000000L
-#define WAKE_SIGNAL         SIGUSR2
+#define WATCHDOG_TICK_NS     1500000L
+#define WATCHDOG_TICK_MAX_NS (4 * WATCHDOG_TICK_NS)
+#define WATCHDOG_IDLE_TICKS  10
+#define STOP_RETRY_NS        20000000L
+#define WAKE_SIGNAL          SIGUSR2
 
 /* progress is odd while a request is served. */
 struct worker {
@@ -226,9 +227,10 @@ static void watchdog_sleep(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
+/* Looks less often while requests go through quickly. */
 static void *watchdog_main(void *arg)
 {
-	const struct timespec tick = { .tv_nsec = WATCHDOG_TICK_NS };
+	struct timespec tick = { .tv_nsec = WATCHDOG_TICK_NS };
 	struct loop *loop = arg;
 	struct worker *seen = NULL;
 	uint64_t seen_progress = 0;
@@ -239,6 +241,9 @@ static void *watchdog_main(void *arg)
 		uint64_t progress = leader ? leader->progress : 0;
 		bool is_same = leader == seen && progress == seen_progress;
 
+		tick.tv_nsec = is_same ? WATCHDOG_TICK_NS : tick.tv_nsec * 2;
+		if (tick.tv_nsec > WATCHDOG_TICK_MAX_NS)
+			tick.tv_nsec = WATCHDOG_TICK_MAX_NS;
 		if (leader && is_same && (progress & 1))
 			hand_over(loop, leader);
 		quiet = is_same && !(progress & 1) ? quiet + 1 : 0;

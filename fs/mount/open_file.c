@@ -9,6 +9,9 @@
 #include "fs/mount/attr.h"
 #include "fs/mount/open_files.h"
 
+/* Writing this much takes longer than waking another thread. */
+#define LONG_QUEUE ((size_t)1 << 20)
+
 int open_files_create(struct nodes *nodes, struct write_queue *queue, struct open_files **ret_files)
 {
 	struct open_files *files = calloc(1, sizeof(*files));
@@ -316,7 +319,7 @@ void open_file_done(struct open_file *open)
 	pthread_rwlock_unlock(&open->lock);
 }
 
-bool open_file_is_busy(const struct open_file *open)
+bool open_file_is_busy(struct open_files *files, const struct open_file *open)
 {
-	return open->submitted != open->settled || open->written != open->flushed;
+	return open->submitted != open->settled && write_queue_bytes(files->queue) >= LONG_QUEUE;
 }

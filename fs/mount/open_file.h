@@ -99,8 +99,8 @@ void open_file_settle_quietly(struct open_files *files, struct open_file *open);
 /* WRITTEN, as it was before, is flushed now (by a sync). */
 void open_file_note_flushed(struct open_file *open, uint64_t written);
 
-/* Is anything queued or not flushed?  A hint: whether waiting may take long. */
-bool open_file_is_busy(const struct open_file *open);
+/* Is so much queued that waiting for it takes long? */
+bool open_file_is_busy(struct open_files *files, const struct open_file *open);
 
 /* Open nothing under DEK any more, giving ERROR; 0: open it again. */
 void open_files_refuse(struct open_files *files, const struct uuid *dek_id, int error);

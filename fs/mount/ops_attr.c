@@ -21,7 +21,7 @@ static int getattr_open(struct mount *mount, struct open_file *open, struct stat
 		return r;
 	if (open->is_writable) {
 		/* Flushed, so that the times are those of the last write. */
-		if (open_file_is_busy(open))
+		if (open_file_is_busy(mount->files, open))
 			loop_expect_delay();
 		r = open_file_flush(mount->files, open);
 	}
@@ -154,7 +154,7 @@ static int change_open(struct mount *mount, struct open_file *open, const struct
 
 	if (r < 0)
 		return r;
-	if (open_file_is_busy(open))
+	if (open_file_is_busy(mount->files, open))
 		loop_expect_delay();
 	r = open_file_flush(mount->files, open);
 	if (r == 0)

@@ -313,7 +313,7 @@ static int flush(struct mount *mount, const struct handle *handle)
 
 	if (r < 0)
 		return r;
-	if (open_file_is_busy(handle->open))
+	if (open_file_is_busy(mount->files, handle->open))
 		loop_expect_delay();
 	r = open_file_flush(mount->files, handle->open);
 	open_file_done(handle->open);

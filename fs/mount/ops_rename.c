@@ -44,7 +44,7 @@ static int settle(struct mount *mount, struct node *node)
 	int r = 0;
 
 	if (open && open_file_use(open) == 0) {
-		if (open_file_is_busy(open))
+		if (open_file_is_busy(mount->files, open))
 			loop_expect_delay();
 		r = open_file_flush(mount->files, open);
 		open_file_done(open);
