@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "kms/kms_internal.h"
 #include "kms/retry.h"
@@ -32,6 +33,7 @@ struct opening {
 	int code;
 	struct dek *dek;
 	struct kms_error error;
+	struct opening *next, *prev; /* of those whose caller waits; kms->lock */
 };
 
 bool kms_may_use_alternate(int code, const struct kms_error *error)
@@ -359,6 +361,34 @@ static int open_with(struct opening *opening, struct dek **ret_dek, size_t *ret_
 	return 0;
 }
 
+/* Those who wait, so that kms_cancel() reaches the alternates that are asked for them. */
+static void list_opening(struct kms *kms, struct opening *opening)
+{
+	pthread_mutex_lock(&kms->lock);
+	DL_APPEND(kms->openings, opening);
+	if (atomic_load(&kms->is_cancelled))
+		atomic_store(&opening->is_decided, true);
+	pthread_mutex_unlock(&kms->lock);
+}
+
+static void unlist_opening(struct kms *kms, struct opening *opening)
+{
+	pthread_mutex_lock(&kms->lock);
+	DL_DELETE(kms->openings, opening);
+	pthread_mutex_unlock(&kms->lock);
+}
+
+void kms_cancel(struct kms *kms)
+{
+	struct opening *opening;
+
+	pthread_mutex_lock(&kms->lock);
+	atomic_store(&kms->is_cancelled, true);
+	DL_FOREACH (kms->openings, opening)
+		atomic_store(&opening->is_decided, true);
+	pthread_mutex_unlock(&kms->lock);
+}
+
 int kms_open_hedged(struct kms *kms, struct kek *kek, const struct key_record *record,
 		    struct dek **ret_dek, size_t *ret_slot_index, struct kms_error *reterr)
 {
@@ -368,7 +398,9 @@ int kms_open_hedged(struct kms *kms, struct kek *kek, const struct key_record *r
 	if (r < 0)
 		return kms_fail(reterr, r, KEY_STATE_UNKNOWN, "asking a key service: %s",
 				strerror(-r));
+	list_opening(kms, opening);
 	r = open_with(opening, ret_dek, ret_slot_index, reterr);
+	unlist_opening(kms, opening);
 	opening_put(opening);
 	return r;
 }

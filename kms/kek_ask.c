@@ -31,12 +31,14 @@ static int attempt(struct kek *kek, const struct kms_call *call, const struct ke
 }
 
 static int guarded_attempt(struct kms *kms, struct kek *kek, const struct kms_call *call,
-			   const struct kek_request *request, struct kms_error *error)
+			   const struct kek_request *request, bool *ret_was_asked,
+			   struct kms_error *error)
 {
 	int64_t start_ms;
 	int r;
 
 	r = guard_enter(&kek->guard, call, error);
+	*ret_was_asked = r == 0;
 	if (r < 0)
 		return r;
 	start_ms = retry_now_ms();
@@ -71,25 +73,31 @@ static bool is_absent(const struct kms_error *error, unsigned failures)
 	return failures > 1 && error->http_status == 0 && error->state == KEY_STATE_UNREACHABLE;
 }
 
+/* Waiting for the end of a pause costs the service nothing, so it takes nothing from the budget either. */
+static bool may_ask_again(struct kek *kek, bool was_asked, const struct kms_error *error)
+{
+	return error->is_retryable && (!was_asked || guard_may_retry(&kek->guard, error));
+}
+
 int kek_ask(struct kms *kms, struct kek *kek, const struct kek_request *request,
 	    struct kms_error *error)
 {
 	struct retry retry;
 	unsigned failures = 0;
+	bool was_asked;
 	int r;
 
 	retry_begin(&retry, request->timeout_ms ? request->timeout_ms : kms->options.key_timeout_ms,
 		    request->is_cancelled ? request->is_cancelled : &kms->is_cancelled);
 	do {
-		r = guarded_attempt(kms, kek, &retry.call, request, error);
+		r = guarded_attempt(kms, kek, &retry.call, request, &was_asked, error);
 		if (r == -EHOSTUNREACH && is_absent(error, ++failures)) {
 			if (request->ret_is_absent)
 				atomic_store(request->ret_is_absent, true);
 			if (request->timeout_ms)
 				break;
 		}
-	} while (r < 0 && error->is_retryable && guard_may_retry(&kek->guard, error) &&
-		 retry_again(&retry, error));
+	} while (r < 0 && may_ask_again(kek, was_asked, error) && retry_again(&retry, error));
 	error->code = r;
 	if (r < 0)
 		name_key(kek, request->slot, error);

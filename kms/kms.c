@@ -101,7 +101,7 @@ void kms_close(struct kms *kms)
 {
 	if (!kms)
 		return;
-	atomic_store(&kms->is_cancelled, true);
+	kms_cancel(kms);
 	pthread_mutex_lock(&kms->lock);
 	while (kms->opening_count)
 		pthread_cond_wait(&kms->openings_ended, &kms->lock);
@@ -246,6 +246,16 @@ int kms_add_key(struct kms *kms, const struct kms_config *config, struct kms_err
 	return 0;
 }
 
+const char *kms_notice(struct kms *kms)
+{
+	const char *notice = NULL;
+
+	for (struct kek *kek = kek_first(kms); kek && !notice; kek = kek->next)
+		if (kek->provider->notice)
+			notice = kek->provider->notice(kek->state);
+	return notice;
+}
+
 bool kms_can_reach(struct kms *kms, const struct slot *slot)
 {
 	return kek_of_slot(kms, slot) != NULL;
@@ -353,8 +363,7 @@ int kms_test_key_within(struct kms *kms, const char *uri, uint32_t timeout_ms,
 	r = kms_create_dek(kms, &request, &record, &made, reterr);
 	if (r < 0)
 		return r;
-	*ret_info = (struct kms_key_info){ .state = KEY_STATE_ENABLED,
-					   .notice = kms_access_notice(&record.slots[0]) };
+	*ret_info = (struct kms_key_info){ .state = KEY_STATE_ENABLED };
 	memcpy(ret_info->key_id, record.slots[0].key_id, sizeof(ret_info->key_id));
 	record.generation = 1;
 	r = kms_authenticate_record(made, &record);

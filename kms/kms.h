@@ -45,6 +45,9 @@ MUST_CHECK int kms_open(const struct kms_options *options, struct kms **ret_kms,
 			struct kms_error *reterr);
 void kms_close(struct kms *kms);
 
+/* Give up what is being asked, for good: it and all that is asked later ends with -EINTR, at once.  For the end of a mount. */
+void kms_cancel(struct kms *kms);
+
 /*
  * Allow a KEK to be contacted.  Endpoints come only from configuration, environment, --key or host state, so this is the
  * only door.  Adding one twice is harmless; one URI with several sections is several KEKs, of which the first makes new slots and
@@ -84,8 +87,8 @@ MUST_CHECK int kms_test_key_within(struct kms *kms, const char *uri, uint32_t ti
 /* Milliseconds that a primary may stay silent. */
 uint32_t kms_hedge_after_ms(const struct kms *kms);
 
-/* A notice about the credentials that wrote a slot (static user keys where roles are better), or NULL.  A constant. */
-const char *kms_access_notice(const struct slot *slot);
+/* What is worth saying about credentials that were used (static user keys where roles are better), or NULL.  A constant. */
+const char *kms_notice(struct kms *kms);
 
 /*
  * What a new DEK is for and who may open it.  Borrowed for the call, copied by those who keep it.

@@ -27,6 +27,9 @@ struct kek {
 	struct kek *next;
 };
 
+/* kms/dek_hedge.c */
+struct opening;
+
 struct kms {
 	struct kms_options options;
 	pthread_mutex_t lock;
@@ -34,7 +37,8 @@ struct kms {
 	struct kek *recovery; /* the private key that was named, or NULL */
 	struct metrics metrics;
 	atomic_bool is_cancelled;
-	unsigned opening_count; /* threads that ask primaries */
+	unsigned opening_count;   /* threads that ask primaries */
+	struct opening *openings; /* dek_hedge.c: those that still need somebody's answer */
 	pthread_cond_t openings_ended;
 	pthread_mutex_t listener_lock; /* held while the listener is called */
 	void (*listener)(void *arg, const struct uuid *dek_id, const struct kms_error *no);

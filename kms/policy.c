@@ -8,7 +8,7 @@
 
 #include "kms/text.h"
 
-int kms_policy(const struct kms_config *config, bool is_write_only, char **ret_text,
+int kms_policy(const struct kms_config *config, enum kms_use use, char **ret_text,
 	       struct kms_error *reterr)
 {
 	const struct kms_provider *provider = kms_provider_for_uri(config->uri);
@@ -18,7 +18,7 @@ int kms_policy(const struct kms_config *config, bool is_write_only, char **ret_t
 	if (!provider || !provider->policy)
 		return kms_fail(reterr, -ENOTSUP, KEY_STATE_UNKNOWN,
 				"%s: this key service has no policies to print", config->uri);
-	r = provider->policy(config, is_write_only, &text, reterr);
+	r = provider->policy(config, use, &text, reterr);
 	if (r == 0) {
 		*ret_text = text_check(&text) == 0 ? strdup(text.data) : NULL;
 		if (!*ret_text)

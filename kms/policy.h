@@ -11,12 +11,11 @@
 /*
  * Text in the service's own language, to be copied.
  *
- *   is_write_only   the host makes data keys and opens none
- *   ret_text        free() it
+ *   ret_text   free() it
  *
  * -ENOTSUP: this service has no policies.  -EINVAL: the URI.  No network.
  */
-MUST_CHECK int kms_policy(const struct kms_config *config, bool is_write_only, char **ret_text,
+MUST_CHECK int kms_policy(const struct kms_config *config, enum kms_use use, char **ret_text,
 			  struct kms_error *reterr);
 
 #endif

@@ -26,6 +26,9 @@ struct secret;
 /* kms/text.h */
 struct text;
 
+/* What a host does with a key: makes data keys and opens them, makes them only, or opens them only. */
+enum kms_use { KMS_USE_BOTH, KMS_USE_MAKE, KMS_USE_OPEN };
+
 /* One setting of a [key "NAME"] section, or of the environment. */
 struct kms_setting {
 	const char *name;
@@ -75,7 +78,6 @@ struct kms_key_info {
 	int64_t created_s;
 	int64_t next_rotation_s;
 	int64_t deletion_s;
-	const char *notice; /* kms_access_notice(), from kms_test_key() only */
 };
 
 /*
@@ -94,6 +96,7 @@ struct kms_key_info {
  *   owns       would this KEK be asked to unwrap SLOT?  Compares canonical ids and hosts; no network.
  *              A slot that no opened KEK owns is shown, never called
  *   close      accepts what open returned; waits for nothing
+ *   notice     what is worth saying about the credentials that were used so far, a constant; NULL, as function or answer: nothing
  *   policy     what the service must grant to this host, in its own language; NULL: it has no policies
  */
 struct kms_provider {
@@ -114,7 +117,8 @@ struct kms_provider {
 		     const struct slot *slot, struct kms_error *reterr);
 	bool (*owns)(void *state, const struct slot *slot);
 	void (*close)(void *state);
-	int (*policy)(const struct kms_config *config, bool is_write_only, struct text *text,
+	const char *(*notice)(void *state);
+	int (*policy)(const struct kms_config *config, enum kms_use use, struct text *text,
 		      struct kms_error *reterr);
 };
 

@@ -81,6 +81,7 @@ struct invocation {
 	size_t given_count;
 	bool is_json;
 	bool is_quiet;
+	bool has_said_notice; /* session_say_notice() */
 	int verbosity;
 	struct failure failure;
 };

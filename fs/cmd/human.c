@@ -43,3 +43,18 @@ const char *human_time(int64_t time_s, char text[static HUMAN_SIZE])
 		strcpy(text, "-");
 	return text;
 }
+
+const char *human_age(int64_t time_s, char text[static HUMAN_SIZE])
+{
+	const int64_t age_s = (int64_t)time(NULL) - time_s;
+
+	if (time_s == 0 || age_s < 0)
+		strcpy(text, "-");
+	else if (age_s < 60 * 60)
+		snprintf(text, HUMAN_SIZE, "%" PRId64 " min", age_s / 60);
+	else if (age_s < 48 * 60 * 60)
+		snprintf(text, HUMAN_SIZE, "%" PRId64 " h", age_s / (60 * 60));
+	else
+		snprintf(text, HUMAN_SIZE, "%" PRId64 " d", age_s / (24 * 60 * 60));
+	return text;
+}

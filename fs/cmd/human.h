@@ -14,4 +14,7 @@ const char *human_number(uint64_t number, char text[static HUMAN_SIZE]);
 /* Local time, "2026-11-24 03:12:00"; "-" for 0. */
 const char *human_time(int64_t time_s, char text[static HUMAN_SIZE]);
 
+/* The time since then, in its largest unit: "5 min", "3 h", "212 d"; "-" for 0 and for times to come. */
+const char *human_age(int64_t time_s, char text[static HUMAN_SIZE]);
+
 #endif

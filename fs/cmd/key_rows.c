@@ -222,6 +222,47 @@ static int count_snapshot(void *arg, struct snapshot *snapshot, int fd)
 	return 0;
 }
 
+/* What the key is called without its version; the length of that. */
+static size_t base_length(const char *key_id)
+{
+	const char *version = key_id_version(key_id);
+
+	return version == NULL ? strlen(key_id) : (size_t)(version - key_id);
+}
+
+/* Has the service just said that another version of the same key is its present one? */
+static bool has_younger_version(const struct key_rows *rows, const struct key_row *old)
+{
+	const size_t length = base_length(old->info.key_id);
+
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct kms_key_info *now = &rows->rows[i].info;
+
+		if (now->version[0] != '\0' && base_length(now->key_id) == length &&
+		    strncmp(now->key_id, old->info.key_id, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Rows that come from slots only are of versions that nothing new is under. */
+static void mark_old_versions(struct key_rows *rows)
+{
+	for (size_t i = 0; i < rows->count; i++) {
+		struct key_row *row = &rows->rows[i];
+
+		row->is_old = row->uri[0] == '\0' && key_id_version(row->info.key_id) != NULL &&
+			      has_younger_version(rows, row);
+	}
+	for (size_t i = 0; i < rows->count; i++) {
+		struct kms_key_info *info = &rows->rows[i].info;
+		const char *version = key_id_version(info->key_id);
+
+		if (info->version[0] == '\0' && version != NULL)
+			snprintf(info->version, sizeof(info->version), "%s", version);
+	}
+}
+
 int key_rows_add_volume(struct session *session, struct key_rows *rows)
 {
 	struct slot_scan scan = { session, rows };
@@ -230,6 +271,7 @@ int key_rows_add_volume(struct session *session, struct key_rows *rows)
 
 	if (r < 0)
 		return r;
+	mark_old_versions(rows);
 	root = snapshot_root(session->store);
 	if (root == NULL)
 		return -ENOMEM;
@@ -250,5 +292,6 @@ void key_row_json(const struct key_row *row, struct json_object *object)
 	document_add_time(object, "created", row->info.created_s);
 	document_add_time(object, "next_rotation", row->info.next_rotation_s);
 	document_add_time(object, "deletion", row->info.deletion_s);
+	document_add_bool(object, "rewrap_recommended", row->is_old || row->info.has_old_version);
 	document_add_number(object, "snapshots", row->snapshots);
 }

@@ -11,6 +11,7 @@
  *   uri        as it was named here; "": known from slots only
  *   info       key_id, and state, version and times as far as they are known
  *   snapshots  how many need it, on the volumes that were looked at
+ *   is_old     new slots are under another version: rewrap recommended
  */
 struct key_row {
 	char uri[KEY_ID_SIZE];
@@ -18,6 +19,7 @@ struct key_row {
 	struct kms_key_info info;
 	int64_t since_s;
 	uint64_t snapshots;
+	bool is_old;
 };
 
 struct key_rows {

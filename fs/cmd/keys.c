@@ -12,6 +12,7 @@
 #include "fs/cmd/table.h"
 
 #define PROBE_TIMEOUT_MS 30000
+#define VERSION_SIZE     96
 
 const struct option_spec options_keys_list[] = {
 	{ "live", 0, NULL, "ask the key services now" },
@@ -20,25 +21,35 @@ const struct option_spec options_keys_list[] = {
 
 const struct option_spec options_keys_test[] = {
 	{ "print-policy", 0, NULL, "print the smallest policy that this host needs; ask nobody" },
+	{ "role", 0, "ROLE", "of that policy: read-write, write-only or restore-only" },
 	{ NULL, 0, NULL, NULL },
 };
 
 /* ---- list ---------------------------------------------------------------------------------------- */
 
+/* The version, and whether what is under it should be moved to the present one. */
+static const char *version_text(const struct key_row *row, char text[static VERSION_SIZE])
+{
+	snprintf(text, VERSION_SIZE, "%s%s", row->info.version[0] == '\0' ? "-" : row->info.version,
+		 row->is_old || row->info.has_old_version ? " (rewrap recommended)" : "");
+	return text;
+}
+
 static int print_rows(struct invocation *invocation, const struct key_rows *rows, bool has_volume)
 {
 	static const struct table_column columns[] = {
-		{ "PROVIDER", false }, { "STATE", false },
-		{ "VERSION", false },  { "CREATED", false },
-		{ "ROTATION", false }, { "DELETION", false },
-		{ "SNAPSHOTS", true }, { "ENCRYPTION KEY ID", false },
+		{ "PROVIDER", false },      { "STATE", false },
+		{ "VERSION", false },       { "AGE", true },
+		{ "NEXT ROTATION", false }, { "DELETION", false },
+		{ "SNAPSHOTS", true },      { "ENCRYPTION KEY ID", false },
 	};
 	CLEANUP(table_cleanup) struct table *table = NULL;
 	int r = table_new(columns, ARRAY_SIZE(columns), &table);
 
 	for (size_t i = 0; r == 0 && i < rows->count; i++) {
 		const struct key_row *row = &rows->rows[i];
-		char created[HUMAN_SIZE];
+		char version[VERSION_SIZE];
+		char age[HUMAN_SIZE];
 		char rotation[HUMAN_SIZE];
 		char deletion[HUMAN_SIZE];
 		char snapshots[HUMAN_SIZE];
@@ -46,8 +57,8 @@ static int print_rows(struct invocation *invocation, const struct key_rows *rows
 		r = table_add(table,
 			      (const char *const[]){
 				      row->provider, key_state_name(row->info.state),
-				      row->info.version[0] == '\0' ? "-" : row->info.version,
-				      human_time(row->info.created_s, created),
+				      version_text(row, version),
+				      human_age(row->info.created_s, age),
 				      human_time(row->info.next_rotation_s, rotation),
 				      human_time(row->info.deletion_s, deletion),
 				      has_volume ? human_number(row->snapshots, snapshots) : "-",
@@ -184,6 +195,10 @@ static void print_key(const struct invocation *invocation, const char *schema,
 		printf("Version:           %s\n", row->info.version);
 	if (row->info.created_s != 0)
 		printf("Created:           %s\n", human_time(row->info.created_s, text));
+	if (row->info.created_s != 0)
+		printf("Age:               %s\n", human_age(row->info.created_s, text));
+	if (row->info.has_old_version)
+		printf("Older versions:    in use; rewrap recommended\n");
 	if (row->info.next_rotation_s != 0)
 		printf("Next rotation:     %s\n", human_time(row->info.next_rotation_s, text));
 	if (row->info.deletion_s != 0)
@@ -253,7 +268,7 @@ int cmd_keys_test(struct invocation *invocation)
 	if (r == 0)
 		r = find_key(&session, operand(invocation, 0), &rows, &row);
 	if (r == 0 && option_is_set(invocation, "print-policy")) {
-		r = keys_print_policy(&session, row.uri);
+		r = keys_print_policy(&session, row.uri, option_value(invocation, "role"));
 		key_rows_free(&rows);
 		session_close(&session);
 		return r;

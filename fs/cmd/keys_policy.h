@@ -6,7 +6,11 @@
 #include "fs/cmd/session.h"
 #include "meta/macros.h"
 
-/* Print the smallest policy for the role of this host; asks nobody.  0, or an exit code. */
-MUST_CHECK int keys_print_policy(struct session *session, const char *uri);
+/*
+ * Print the smallest policy for the role of this host; asks nobody.  0, or an exit code.
+ *
+ *   asked_role   read-write, write-only or restore-only, in place of the configured one; or NULL
+ */
+MUST_CHECK int keys_print_policy(struct session *session, const char *uri, const char *asked_role);
 
 #endif

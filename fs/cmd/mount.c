@@ -306,6 +306,7 @@ static int start_control(void *arg, struct mount *mount)
 	struct store_error error = { 0 };
 	int r = 0;
 
+	session_say_notice(&serving->session);
 	serving->status.mount = mount;
 	r = control_start(&options, &serving->control, &error);
 	if (r < 0)

@@ -35,11 +35,8 @@ static int test_default(struct session *session, const char *uri)
 					  has_alternates ? kms_hedge_after_ms(access->kms) : 0,
 					  &info, &error);
 
-	if (r == 0) {
-		if (info.notice != NULL)
-			notice(session->invocation, "%s: %s", info.key_id, info.notice);
+	if (r == 0)
 		return 0;
-	}
 	if (!has_alternates || error.state != KEY_STATE_UNREACHABLE ||
 	    !has_working_alternate(session))
 		return fail_key(session->invocation, r, &error);

@@ -44,6 +44,7 @@ static void add_keys(const struct mount_status *status, struct json_object *keys
 		document_add_number(object, "data_keys", key->data_keys);
 		document_add_bool(object, "withdrawn", key->is_withdrawn);
 		document_add_bool(object, "rotation_due", key->is_rotation_due);
+		document_add_bool(object, "rewrap_recommended", key->is_old_version);
 		document_append(keys, object);
 	}
 }

@@ -20,8 +20,22 @@ void session_init(struct session *session, struct invocation *invocation)
 	access_init(&session->access);
 }
 
+void session_say_notice(struct session *session)
+{
+	struct invocation *invocation = session->invocation;
+	const char *text = session->access.kms == NULL || invocation->has_said_notice
+				   ? NULL
+				   : kms_notice(session->access.kms);
+
+	if (text == NULL)
+		return;
+	invocation->has_said_notice = true;
+	notice(invocation, "%s", text);
+}
+
 void session_close(struct session *session)
 {
+	session_say_notice(session);
 	/* A read-only store has nothing to lose; a writable one is closed where its outcome is used. */
 	if (session->store != NULL)
 		(void)!store_close(session->store);

@@ -41,6 +41,9 @@ MUST_CHECK int session_audit(struct session *session, enum audit_operation opera
 /* A setting that counts above the environment; before session_open_config(). */
 void session_set(struct session *session, const char *key, const char *value);
 
+/* What is worth saying about the credentials that were used; said once, by session_close() at the latest. */
+void session_say_notice(struct session *session);
+
 /* Each returns 0 or an exit code, reported with fail(). */
 MUST_CHECK int session_open_config(struct session *session);
 MUST_CHECK int session_open_trust(struct session *session);

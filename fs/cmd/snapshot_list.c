@@ -217,9 +217,9 @@ static int add_row(struct table *table, const struct snapshot_row *row)
 				      row->is_counted ? human_bytes(row->usage.bytes, size) : "-",
 				      row->is_counted ? human_number(row->usage.files, files) : "-",
 				      state,
-				      row->expires_s > 0   ? human_time(row->expires_s, expires)
-				      : row->retention     ? row->retention
-							   : "-",
+				      row->expires_s > 0 ? human_time(row->expires_s, expires)
+				      : row->retention   ? row->retention
+							 : "-",
 				      keys });
 	free(state);
 	free(keys);
@@ -229,8 +229,12 @@ static int add_row(struct table *table, const struct snapshot_row *row)
 static int print_text(const struct selection *selection, const struct snapshot_rows *rows)
 {
 	static const struct table_column columns[] = {
-		{ "SNAPSHOT", false }, { "CREATED", false }, { "SIZE", true },
-		{ "FILES", true },     { "STATE", false },   { "EXPIRES", false },
+		{ "SNAPSHOT", false },
+		{ "CREATED", false },
+		{ "SIZE", true },
+		{ "FILES", true },
+		{ "STATE", false },
+		{ "EXPIRES", false },
 		{ "ENCRYPTION KEY ID", false },
 	};
 	CLEANUP(table_cleanup) struct table *table = NULL;

@@ -29,8 +29,8 @@ struct snapshot_row {
 	struct usage usage;
 	char **key_ids;
 	size_t key_id_count;
-	int64_t period_s;                     /* streams and root; else 0 */
-	struct labels_record labels;          /* of generation 0 where there are none */
+	int64_t period_s;            /* streams and root; else 0 */
+	struct labels_record labels; /* of generation 0 where there are none */
 	char *retention;
 	int64_t expires_s;
 	char writer[WRITER_FINGERPRINT_SIZE]; /* "" where there is none */

@@ -276,10 +276,11 @@ static void print_key(const struct json_object *key)
 	const char *message = document_text(key, "message");
 	const char *advice = document_text(key, "advice");
 
-	printf("  key %s: %s%s%s%s%s\n", or_dash(document_text(key, "key_id")),
+	printf("  key %s: %s%s%s%s%s%s\n", or_dash(document_text(key, "key_id")),
 	       or_dash(document_text(key, "state")),
 	       document_is_true(key, "withdrawn") ? ", withdrawn" : "",
 	       document_is_true(key, "rotation_due") ? ", rotation is due" : "",
+	       document_is_true(key, "rewrap_recommended") ? ", rewrap recommended" : "",
 	       message == NULL ? "" : ", ", message == NULL ? "" : message);
 	if (advice != NULL)
 		printf("    %s\n", advice);

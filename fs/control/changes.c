@@ -229,9 +229,8 @@ static int audit_trust(const struct change_target *target, const struct snapshot
 	};
 	const int r = kms_audit(target->kms, &entry);
 
-	return r < 0 ? change_fail(
-			       reterr, r, EXIT_FAILED,
-			       "the audit log cannot be written, and audit_on_failure is block")
+	return r < 0 ? change_fail(reterr, r, EXIT_FAILED,
+				   "the audit log cannot be written, and audit_on_failure is block")
 		     : 0;
 }
 

@@ -10,12 +10,11 @@
 #include <time.h>
 
 #include "fs/mount/health_keys.h"
+#include "fs/mount/health_pace.h"
 #include "fs/mount/health_probe.h"
 #include "fs/mount/session.h"
 #include "kms/kms.h"
 
-#define CONFIRM_MAX_MS   5000
-#define POLL_MIN_MS      1000
 #define ROTATION_POLL_MS (24LL * 3600 * 1000)
 
 struct health {
@@ -43,8 +42,8 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Sleep until the time is over or, where that CAN_BE_ASKED, somebody wants to know at once.  false: the mount ends. */
-static bool sleep_ms(struct health *health, int64_t ms, bool can_be_asked)
+/* Sleep until the time is over or, unless RET_IS_ASKED is NULL, somebody wants to know at once.  false: the mount ends. */
+static bool sleep_ms(struct health *health, int64_t ms, bool *ret_is_asked)
 {
 	const int64_t until_ms = now_ms() + ms;
 	const struct timespec until = { .tv_sec = until_ms / 1000,
@@ -52,44 +51,29 @@ static bool sleep_ms(struct health *health, int64_t ms, bool can_be_asked)
 	int r = 0;
 
 	pthread_mutex_lock(&health->keys.lock);
-	while (!health->is_ending && !(can_be_asked && health->is_asked) && r == 0)
+	while (!health->is_ending && !(ret_is_asked && health->is_asked) && r == 0)
 		r = pthread_cond_timedwait(&health->wake, &health->keys.lock, &until);
-	if (can_be_asked)
+	if (ret_is_asked) {
+		*ret_is_asked = health->is_asked;
 		health->is_asked = false;
+	}
 	bool goes_on = !health->is_ending;
 
 	pthread_mutex_unlock(&health->keys.lock);
 	return goes_on;
 }
 
-static int64_t poll_ms(const struct health *health)
+/* Until the next round, which is full at FULL_MS; the last one was at SINCE_MS. */
+static int64_t pause_ms(struct health *health, int64_t full_ms, int64_t since_ms)
 {
-	const uint32_t configured = health->mount->options->key_poll_ms;
-
-	return configured < POLL_MIN_MS ? POLL_MIN_MS : configured;
-}
-
-/* When the grace of KEK is over; -1: it has none, or needs none. */
-static int64_t grace_end_ms(const struct health *health, const struct watched_kek *kek)
-{
-	const int64_t grace_s = health->mount->options->unreachable_grace_s;
-
-	return grace_s < 0 || kek->silent_since_ms == 0 || kek->withdrawn_as != KEY_STATE_UNKNOWN
-		       ? -1
-		       : kek->silent_since_ms + grace_s * 1000;
-}
-
-/* Until the next round: the interval, or until the first grace is over. */
-static int64_t pause_ms(struct health *health, int64_t since_ms)
-{
-	int64_t until_ms = since_ms + poll_ms(health);
+	int64_t until_ms = full_ms;
 
 	pthread_mutex_lock(&health->keys.lock);
 	for (const struct watched_kek *kek = health->keys.keks; kek; kek = kek->next) {
-		const int64_t end_ms = grace_end_ms(health, kek);
+		const int64_t wanted_ms = pace_next_ms(health->mount->options, kek, since_ms);
 
-		if (end_ms >= 0 && end_ms < until_ms)
-			until_ms = end_ms;
+		if (health_kek_is_in_use(kek) && wanted_ms < until_ms)
+			until_ms = wanted_ms;
 	}
 	pthread_mutex_unlock(&health->keys.lock);
 	return until_ms > now_ms() ? until_ms - now_ms() : 0;
@@ -110,53 +94,34 @@ static bool needs_confirmation(const struct probe *probe)
 	       !key_state_is_definite_no(probe->kek->status.state);
 }
 
-/* false: the mount ends. */
-static bool confirm(struct round *round)
+/* Ask again about those whose no is new, and only then: what the others answered is not held up.  false: the mount ends. */
+static bool confirm(struct round *again)
 {
-	struct health *health = round->health;
-	struct round again = { .health = health,
-			       .probes = calloc(round->count + 1, sizeof(*again.probes)) };
-	bool goes_on = true;
-	size_t taken = 0;
+	struct health *health = again->health;
 
-	for (size_t i = 0; again.probes && i < round->count; i++) {
+	if (again->count == 0)
+		return true;
+	if (!sleep_ms(health, pace_confirm_ms(health->mount->options), NULL))
+		return false;
+	ask(again);
+	return !health->is_ending;
+}
+
+/* Move those from ROUND to AGAIN that need to be asked again; both have room for all. */
+static void split(struct round *round, struct round *again)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < round->count; i++) {
 		if (needs_confirmation(&round->probes[i]))
-			again.probes[again.count++].kek = round->probes[i].kek;
+			again->probes[again->count++].kek = round->probes[i].kek;
+		else
+			round->probes[kept++] = round->probes[i];
 	}
-	if (again.count > 0) {
-		goes_on = sleep_ms(
-			health, poll_ms(health) < CONFIRM_MAX_MS ? poll_ms(health) : CONFIRM_MAX_MS,
-			false);
-		if (goes_on)
-			ask(&again);
-	}
-	for (size_t i = 0; goes_on && i < round->count && taken < again.count; i++) {
-		if (round->probes[i].kek == again.probes[taken].kek)
-			round->probes[i] = again.probes[taken++];
-	}
-	/* Without memory nothing is confirmed: the next round tries. */
-	goes_on = goes_on && again.probes && !health->is_ending;
-	free(again.probes);
-	return goes_on;
+	round->count = kept;
 }
 
 /* ---- What follows ---------------------------------------------------------------------------- */
-
-static const char *event_name(enum key_state state)
-{
-	switch (state) {
-	case KEY_STATE_ENABLED:
-		return "recovered";
-	case KEY_STATE_DENIED:
-		return "denied";
-	case KEY_STATE_UNREACHABLE:
-		return "unreachable";
-	case KEY_STATE_CREDENTIALS_EXPIRED:
-		return "credentials-expired";
-	default:
-		return "revoked";
-	}
-}
 
 static void tell(struct health *health, const char *event, const struct watched_kek *kek)
 {
@@ -250,13 +215,13 @@ static void set_state(struct health *health, const struct probe *probe)
 	    (probe->state == KEY_STATE_ENABLED || key_state_is_definite_no(probe->state)))
 		probe_write_down(health->mount, kek, &probe->error);
 	if (is_change)
-		tell(health, event_name(probe->state), kek);
+		tell(health, probe_event_name(probe->state), kek);
 }
 
 /* As what the key is to be withdrawn; KEY_STATE_UNKNOWN: not at all. */
 static void decide(struct health *health, struct watched_kek *kek)
 {
-	const int64_t end_ms = grace_end_ms(health, kek);
+	const int64_t end_ms = pace_grace_end_ms(health->mount->options, kek);
 	const bool is_over = end_ms >= 0 && now_ms() >= end_ms;
 
 	pthread_mutex_lock(&health->keys.lock);
@@ -339,8 +304,12 @@ static void check_rotation(struct health *health, struct watched_kek *kek)
 	    (kek->rotation_asked_ms != 0 && now_ms() - kek->rotation_asked_ms < ROTATION_POLL_MS))
 		return;
 	kek->rotation_asked_ms = now_ms();
-	if (kms_describe_slot(options->kms, key_record_primary(&kek->record), &info, NULL) < 0 ||
-	    info.created_s == 0)
+	if (kms_describe_slot(options->kms, key_record_primary(&kek->record), &info, NULL) < 0)
+		return;
+	pthread_mutex_lock(&health->keys.lock);
+	kek->status.is_old_version = probe_shows_old_version(kek, &info);
+	pthread_mutex_unlock(&health->keys.lock);
+	if (info.created_s == 0)
 		return;
 	/* One that the service rotates by itself is due when it has not done so. */
 	const bool is_due = info.next_rotation_s != 0
@@ -361,12 +330,13 @@ static void check_rotation(struct health *health, struct watched_kek *kek)
 
 /* ---- The thread ------------------------------------------------------------------------------ */
 
-static bool is_in_use(const struct watched_kek *kek)
+/* A round that is not full asks only those that do not answer. */
+static bool is_wanted(const struct watched_kek *kek, bool is_full)
 {
-	return kek->dek_count > 0 || kek->has_spares;
+	return health_kek_is_in_use(kek) && (is_full || kek->silent_since_ms != 0);
 }
 
-static int begin_round(struct health *health, struct round *ret_round)
+static int begin_round(struct health *health, bool is_full, struct round *ret_round)
 {
 	struct round round = { .health = health };
 	size_t count = 0;
@@ -375,10 +345,10 @@ static int begin_round(struct health *health, struct round *ret_round)
 	health_keys_learn(&health->keys, health->mount->store);
 	pthread_mutex_lock(&health->keys.lock);
 	for (const struct watched_kek *kek = health->keys.keks; kek; kek = kek->next)
-		count += is_in_use(kek);
+		count += is_wanted(kek, is_full);
 	round.probes = calloc(count + 1, sizeof(*round.probes));
 	for (struct watched_kek *kek = health->keys.keks; round.probes && kek; kek = kek->next) {
-		if (is_in_use(kek))
+		if (is_wanted(kek, is_full))
 			round.probes[round.count++].kek = kek;
 	}
 	pthread_mutex_unlock(&health->keys.lock);
@@ -388,33 +358,52 @@ static int begin_round(struct health *health, struct round *ret_round)
 	return 0;
 }
 
-static void check(struct health *health)
+static void settle(struct health *health, const struct round *round)
 {
+	for (size_t i = 0; i < round->count; i++) {
+		set_state(health, &round->probes[i]);
+		decide(health, round->probes[i].kek);
+		apply(health, round->probes[i].kek);
+	}
+	for (size_t i = 0; i < round->count; i++)
+		check_rotation(health, round->probes[i].kek);
+}
+
+static void check(struct health *health, bool is_full)
+{
+	struct round again = { .health = health };
 	struct round round;
 
-	if (health->keys.is_recovered || begin_round(health, &round) < 0)
+	if (health->keys.is_recovered || begin_round(health, is_full, &round) < 0)
 		return;
 	ask(&round);
-	if (confirm(&round)) {
-		for (size_t i = 0; i < round.count; i++) {
-			set_state(health, &round.probes[i]);
-			decide(health, round.probes[i].kek);
-			apply(health, round.probes[i].kek);
-		}
-		for (size_t i = 0; i < round.count; i++)
-			check_rotation(health, round.probes[i].kek);
+	again.probes = calloc(round.count + 1, sizeof(*again.probes));
+	/* Without memory nothing is confirmed: the next round tries. */
+	if (again.probes && !health->is_ending) {
+		split(&round, &again);
+		settle(health, &round);
+		if (confirm(&again))
+			settle(health, &again);
 	}
+	free(again.probes);
 	free(round.probes);
 }
 
 static void *health_main(void *arg)
 {
 	struct health *health = arg;
+	const int64_t poll_ms = pace_poll_ms(health->mount->options);
 	int64_t since_ms = now_ms();
+	int64_t full_ms = since_ms + poll_ms;
+	bool is_asked = false;
 
-	while (sleep_ms(health, pause_ms(health, since_ms), true)) {
+	while (sleep_ms(health, pause_ms(health, full_ms, since_ms), &is_asked)) {
+		const bool is_full = is_asked || now_ms() >= full_ms;
+
 		since_ms = now_ms();
-		check(health);
+		if (is_full)
+			full_ms = since_ms + poll_ms;
+		check(health, is_full);
 	}
 	return NULL;
 }
@@ -482,11 +471,11 @@ int health_status(struct health *health, struct mount_key_status **ret_keys, siz
 	health_keys_learn(&health->keys, health->mount->store);
 	pthread_mutex_lock(&health->keys.lock);
 	for (const struct watched_kek *kek = health->keys.keks; kek; kek = kek->next)
-		count += is_in_use(kek);
+		count += health_kek_is_in_use(kek);
 	struct mount_key_status *keys = calloc(count ? count : 1, sizeof(*keys));
 
 	for (const struct watched_kek *kek = health->keys.keks; keys && kek; kek = kek->next) {
-		if (is_in_use(kek))
+		if (health_kek_is_in_use(kek))
 			keys[i++] = kek->status;
 	}
 	pthread_mutex_unlock(&health->keys.lock);

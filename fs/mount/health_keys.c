@@ -29,6 +29,11 @@ static struct watched_kek *find_dek(const struct health_keys *keys, const struct
 	return NULL;
 }
 
+bool health_kek_is_in_use(const struct watched_kek *kek)
+{
+	return kek->dek_count > 0 || kek->has_spares;
+}
+
 /* RECORD becomes the KEK's, or is freed. */
 static struct watched_kek *kek_of_record(struct health_keys *keys, struct key_record *record)
 {

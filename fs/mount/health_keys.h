@@ -52,6 +52,9 @@ void health_keys_learn(struct health_keys *keys, struct store *store);
 /* Read the key records again: a rewrap brings a DEK under another KEK.  The health thread only. */
 void health_keys_reread(struct health_keys *keys, struct store *store);
 
+/* Does anything depend on it? */
+bool health_kek_is_in_use(const struct watched_kek *kek);
+
 void health_keys_free(struct health_keys *keys);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/mount/session.h"
+#include "meta/key_id.h"
 
 #define AT_ONCE 8
 
@@ -51,6 +52,29 @@ void probe_all(struct kms *kms, struct probe *probes, size_t count, const atomic
 	ask_next(&probing);
 	while (started > 0)
 		pthread_join(threads[--started], NULL);
+}
+
+const char *probe_event_name(enum key_state state)
+{
+	switch (state) {
+	case KEY_STATE_ENABLED:
+		return "recovered";
+	case KEY_STATE_DENIED:
+		return "denied";
+	case KEY_STATE_UNREACHABLE:
+		return "unreachable";
+	case KEY_STATE_CREDENTIALS_EXPIRED:
+		return "credentials-expired";
+	default:
+		return "revoked";
+	}
+}
+
+bool probe_shows_old_version(const struct watched_kek *kek, const struct kms_key_info *info)
+{
+	return info->has_old_version ||
+	       (key_id_version(kek->status.key_id) && key_id_version(info->key_id) &&
+		strcmp(kek->status.key_id, info->key_id) != 0);
 }
 
 /* It has happened: nothing is kept from it by a log that cannot be written. */

@@ -20,6 +20,12 @@ struct probe {
 void probe_all(struct kms *kms, struct probe *probes, size_t count,
 	       const atomic_bool *is_cancelled);
 
+/* What is told to event_command when a key is found in STATE. */
+const char *probe_event_name(enum key_state state);
+
+/* Are the slots of KEK under another version than INFO says that new ones are? */
+bool probe_shows_old_version(const struct watched_kek *kek, const struct kms_key_info *info);
+
 /* Write a withdrawal of KEK, or with code 0 its return, to the audit log. */
 void probe_write_down(const struct mount *mount, const struct watched_kek *kek,
 		      const struct kms_error *outcome);

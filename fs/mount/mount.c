@@ -21,6 +21,7 @@
 #include "fs/mount/root.h"
 #include "fs/mount/seal.h"
 #include "fs/mount/session.h"
+#include "kms/kms.h"
 #include "meta/exit_code.h"
 
 #define EXPIRE_MS       250
@@ -266,6 +267,8 @@ static void end(struct mount *mount)
 		mount->options->ending(mount->options->arg, mount);
 	detach(mount);
 	loop_stop(mount->loop);
+	/* Nobody waits for a data key any more; what is open stays so. */
+	kms_cancel(mount->options->kms);
 	store_report(mount->store, LOG_INFO, "", "no longer serving at %s",
 		     mount->options->mountpoint);
 }

@@ -24,6 +24,7 @@ enum mount_on_revoke { MOUNT_BLOCK, MOUNT_READ_ONLY, MOUNT_PREVENT_NEW };
  *   since_s           0: not known yet
  *   is_withdrawn      on_revoke is in force for it
  *   is_rotation_due   older than rotation_age
+ *   is_old_version    new slots are under another version of the key: rewrap recommended
  */
 struct mount_key_status {
 	char key_id[KEY_ID_SIZE];
@@ -36,6 +37,7 @@ struct mount_key_status {
 	size_t data_keys;
 	bool is_withdrawn;
 	bool is_rotation_due;
+	bool is_old_version;
 	bool has_strayed; /* an alternate slot opened data keys, because this key did not answer */
 };
 

@@ -307,8 +307,9 @@ static int compare_index(struct snapshot *snapshot, int fd)
 		size = fgetxattr(fd, KEY_ID_ATTRIBUTE, found, ATTRIBUTE_MAX);
 		if (size < 0)
 			size = -errno;
-		/* What did not fit was never written. */
-		is_same = strcmp(found, expected) == 0 || strlen(expected) >= ATTRIBUTE_MAX;
+		/* What did not fit was never written; without a key record there is nothing to compare with. */
+		is_same = strcmp(found, expected) == 0 || !*expected ||
+			  strlen(expected) >= ATTRIBUTE_MAX;
 	}
 	free(found);
 	free(expected);

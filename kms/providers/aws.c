@@ -358,6 +358,16 @@ static bool aws_owns(void *state, const struct slot *slot)
 	return is_named_key(aws, &arn);
 }
 
+static const char *aws_notice(void *state)
+{
+	struct aws *aws = state;
+
+	return atomic_load(&aws->has_used_user_keys)
+		       ? "static user keys of AWS do not expire; prefer a role "
+			 "(role_arn, an instance or container role)"
+		       : NULL;
+}
+
 static const char *const aws_schemes[] = { "awskms", NULL };
 
 const struct kms_provider provider_aws = {
@@ -370,6 +380,7 @@ const struct kms_provider provider_aws = {
 	.describe = aws_describe,
 	.probe = aws_probe,
 	.owns = aws_owns,
+	.notice = aws_notice,
 	.policy = aws_policy,
 	.close = aws_close,
 };

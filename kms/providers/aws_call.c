@@ -73,6 +73,13 @@ static int send_with(struct aws *aws, const struct kms_call *call,
 	return r;
 }
 
+/* Ids of keys that do not expire begin so; those of sessions begin with ASIA. */
+static void note_user_keys(struct aws *aws, const struct aws_keys *keys)
+{
+	if (!strncmp(keys->access_key_id, "AKIA", 4))
+		atomic_store(&aws->has_used_user_keys, true);
+}
+
 int aws_call(struct aws *aws, const struct kms_call *call, const struct aws_operation *operation,
 	     struct json_reader **ret_reply, struct kms_error *reterr)
 {
@@ -95,6 +102,8 @@ int aws_call(struct aws *aws, const struct kms_call *call, const struct aws_oper
 		    !are_same_keys(keys, rejected))
 			r = send_with(aws, call, operation, keys, &refusal, ret_reply, reterr);
 	}
+	if (r == 0)
+		note_user_keys(aws, keys);
 	if (operation->ret_keys)
 		*operation->ret_keys = TAKE(keys);
 	if (operation->ret_refusal)

@@ -19,8 +19,9 @@ struct aws {
 	struct aws_endpoint endpoint;
 	struct http *http;
 	struct aws_identity *identity;
-	atomic_llong offset_s; /* AWS's clock against ours */
-	pthread_mutex_t lock;  /* guards resolved */
+	atomic_llong offset_s;          /* AWS's clock against ours */
+	atomic_bool has_used_user_keys; /* keys of an IAM user, which do not expire */
+	pthread_mutex_t lock;           /* guards resolved */
 	struct aws_arn
 		resolved; /* of an alias or a bare id, once an answer named it; resource empty before */
 };
@@ -29,7 +30,7 @@ struct aws {
 MUST_CHECK int aws_open(const struct kms_config *config, void **ret_state,
 			struct kms_error *reterr);
 void aws_close(void *state);
-MUST_CHECK int aws_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+MUST_CHECK int aws_policy(const struct kms_config *config, enum kms_use use, struct text *text,
 			  struct kms_error *reterr);
 
 /*

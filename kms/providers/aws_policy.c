@@ -48,9 +48,14 @@ static void add_statement(const struct aws *aws, const char *actions, bool has_c
 	text_add(text, has_context || alias ? "}\n    }" : "\n    }");
 }
 
-int aws_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+int aws_policy(const struct kms_config *config, enum kms_use use, struct text *text,
 	       struct kms_error *reterr)
 {
+	static const char *const actions[] = {
+		[KMS_USE_BOTH] = "\"kms:GenerateDataKey\", \"kms:Decrypt\"",
+		[KMS_USE_MAKE] = "\"kms:GenerateDataKey\"",
+		[KMS_USE_OPEN] = "\"kms:Decrypt\"",
+	};
 	void *state = NULL;
 	int r;
 
@@ -58,10 +63,7 @@ int aws_policy(const struct kms_config *config, bool is_write_only, struct text 
 	if (r < 0)
 		return r;
 	text_add(text, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n");
-	add_statement(state,
-		      is_write_only ? "\"kms:GenerateDataKey\""
-				    : "\"kms:GenerateDataKey\", \"kms:Decrypt\"",
-		      true, text);
+	add_statement(state, actions[use], true, text);
 	text_add(text, ",\n");
 	/* These carry no context; they tell why a key does not work, and when it rotates. */
 	add_statement(state, "\"kms:DescribeKey\", \"kms:GetKeyRotationStatus\"", false, text);

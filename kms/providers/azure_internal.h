@@ -83,7 +83,7 @@ MUST_CHECK int azure_request(struct azure *azure, const struct kms_call *call,
 			     struct kms_error *reterr);
 
 /* What the service must grant. */
-MUST_CHECK int azure_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+MUST_CHECK int azure_policy(const struct kms_config *config, enum kms_use use, struct text *text,
 			    struct kms_error *reterr);
 
 #endif

@@ -28,7 +28,7 @@ static const struct words hsm_words = {
 	"read/action", "",
 };
 
-int azure_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+int azure_policy(const struct kms_config *config, enum kms_use use, struct text *text,
 		 struct kms_error *reterr)
 {
 	const struct words *words = &vault_words;
@@ -45,10 +45,12 @@ int azure_policy(const struct kms_config *config, bool is_write_only, struct tex
 	text_add_format(text,
 			"  \"%s\": \"Data keys of snapcrypt; assign it on /keys/%s of %s\",\n",
 			words->description, key.name, key.host);
-	text_add_format(text, "  \"%s\": [\n    \"%s%s\",\n", words->data_actions, words->resource,
+	text_add_format(text, "  \"%s\": [\n    \"%s%s\"", words->data_actions, words->resource,
 			words->read);
-	if (!is_write_only)
-		text_add_format(text, "    \"%sunwrap/action\",\n", words->resource);
-	text_add_format(text, "    \"%swrap/action\"\n  ]%s\n}\n", words->resource, words->rest);
+	if (use != KMS_USE_MAKE)
+		text_add_format(text, ",\n    \"%sunwrap/action\"", words->resource);
+	if (use != KMS_USE_OPEN)
+		text_add_format(text, ",\n    \"%swrap/action\"", words->resource);
+	text_add_format(text, "\n  ]%s\n}\n", words->rest);
 	return 0;
 }

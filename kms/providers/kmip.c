@@ -188,7 +188,7 @@ static int kmip_probe(void *state, const struct kms_call *call, const struct wra
 	return kmip_check_state(kmip, facts.state, reterr);
 }
 
-static int kmip_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+static int kmip_policy(const struct kms_config *config, enum kms_use use, struct text *text,
 		       struct kms_error *reterr)
 {
 	const char *mode = kms_config_get(config, "mode");
@@ -204,8 +204,10 @@ static int kmip_policy(const struct kms_config *config, bool is_write_only, stru
 	text_add(text, "type        Symmetric Key, AES, 256 bits, state Active\n");
 	if (is_fetching)
 		text_add(text, "operations  Get, Get Attributes\n");
-	else if (is_write_only)
+	else if (use == KMS_USE_MAKE)
 		text_add(text, "usage       Encrypt\noperations  Encrypt, Get Attributes\n");
+	else if (use == KMS_USE_OPEN)
+		text_add(text, "usage       Decrypt\noperations  Decrypt, Get Attributes\n");
 	else
 		text_add(text, "usage       Encrypt, Decrypt\n"
 			       "operations  Encrypt, Decrypt, Get Attributes\n");

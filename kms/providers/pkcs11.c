@@ -236,7 +236,7 @@ static bool pkcs11_owns(void *state, const struct slot *slot)
 			   pkcs11_uri_attribute(pkcs11->uri, CKA_LABEL)));
 }
 
-int pkcs11_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+int pkcs11_policy(const struct kms_config *config, enum kms_use use, struct text *text,
 		  struct kms_error *reterr)
 {
 	P11KitUri *uri = NULL;
@@ -251,9 +251,10 @@ int pkcs11_policy(const struct kms_config *config, bool is_write_only, struct te
 	text_add_format(text, "%s\n", config->uri);
 	text_add(text, "  CKA_ID           1 to 64 bytes\n");
 	text_add(text, "  CKA_SENSITIVE    true\n  CKA_EXTRACTABLE  false\n");
-	text_add(text,
-		 "  CKA_ENCRYPT      true    AES-GCM, RSA-OAEP with SHA-256; else CKA_WRAP\n");
-	text_add(text, is_write_only
+	if (use != KMS_USE_OPEN)
+		text_add(text, "  CKA_ENCRYPT      true    AES-GCM, RSA-OAEP with SHA-256; else "
+			       "CKA_WRAP\n");
+	text_add(text, use == KMS_USE_MAKE
 			       ? "  RSA: the public key alone; the private key stays elsewhere\n"
 			       : "  CKA_DECRYPT      true    else CKA_UNWRAP\n");
 	return 0;

@@ -169,7 +169,7 @@ MUST_CHECK int pkcs11_run(struct pkcs11_job *job, const struct kms_call *call,
 void pkcs11_put(struct pkcs11 *pkcs11);
 
 /* Which attributes the key must have. */
-MUST_CHECK int pkcs11_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+MUST_CHECK int pkcs11_policy(const struct kms_config *config, enum kms_use use, struct text *text,
 			     struct kms_error *reterr);
 
 #endif

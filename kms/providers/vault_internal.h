@@ -104,7 +104,7 @@ MUST_CHECK int vault_read_key(struct vault *vault, const struct kms_call *call,
 void vault_format_path(const struct vault *vault, const char *operation, char *path, size_t size);
 
 /* What the service must grant. */
-MUST_CHECK int vault_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+MUST_CHECK int vault_policy(const struct kms_config *config, enum kms_use use, struct text *text,
 			    struct kms_error *reterr);
 
 #endif

@@ -2,7 +2,7 @@
 /* What Vault must grant. */
 #include "kms/providers/vault_internal.h"
 
-int vault_policy(const struct kms_config *config, bool is_write_only, struct text *text,
+int vault_policy(const struct kms_config *config, enum kms_use use, struct text *text,
 		 struct kms_error *reterr)
 {
 	static const char rule[] = "path \"%s/%s/%s\" {\n  capabilities = [\"%s\"]\n}\n";
@@ -14,8 +14,9 @@ int vault_policy(const struct kms_config *config, bool is_write_only, struct tex
 		return r;
 	text_add_format(text, rule, uri.mount, "keys", uri.key, "read");
 	/* Not create: whoever may create can make a key by a typing error. */
-	text_add_format(text, rule, uri.mount, "encrypt", uri.key, "update");
-	if (!is_write_only)
+	if (use != KMS_USE_OPEN)
+		text_add_format(text, rule, uri.mount, "encrypt", uri.key, "update");
+	if (use != KMS_USE_MAKE)
 		text_add_format(text, rule, uri.mount, "decrypt", uri.key, "update");
 	return 0;
 }

@@ -19,9 +19,11 @@ from fakes.pki import write_secret
 class Service:
     """A fake, the [key] section that leads to it, and its switches."""
 
-    def __init__(self, fake, uri, settings, key_id, disable, enable, unwraps):
+    def __init__(self, fake, uri, settings, key_id, disable, enable, unwraps,
+                 rotate=None):
         self.fake, self.uri, self.settings = fake, uri, settings
         self.key_id, self.disable, self.enable, self.unwraps = key_id, disable, enable, unwraps
+        self.rotate = rotate    # None: ids have no version
 
     def section(self):
         lines = [f"{name} = {value}" for name, value in {"uri": self.uri, **self.settings}.items()]
@@ -46,7 +48,8 @@ def azure(authority, directory):
         yield Service(fake, f"azurekv://{VAULT}/keys/k1", {
             "endpoint": fake.url, "ca_file": fake.ca_file, "authority_host": fake.url, "tenant_id": TENANT,
             "client_id": CLIENT, "client_secret_file": write_secret(directory / "secret", SECRET)},
-            kid, lambda: fake.disable("k1"), lambda: fake.disable("k1", enabled=True), "unwrapkey")
+            kid, lambda: fake.disable("k1"), lambda: fake.disable("k1", enabled=True), "unwrapkey",
+            lambda: fake.rotate("k1"))
 
 
 @contextlib.contextmanager
@@ -55,7 +58,8 @@ def gcp(authority, directory):
         yield Service(fake, f"gcpkms://{KEY}", {
             "endpoint": fake.url, "ca_file": fake.ca_file,
             "credentials_file": fake.account_file(directory / "account.json")},
-            fake.version_name(), lambda: fake.set_state("DISABLED"), lambda: fake.set_state("ENABLED"), "decrypt")
+            fake.version_name(), lambda: fake.set_state("DISABLED"), lambda: fake.set_state("ENABLED"), "decrypt",
+            fake.rotate)
 
 
 @contextlib.contextmanager
@@ -66,4 +70,5 @@ def vault(authority, directory):
             "secret_id_file": write_secret(directory / "secret-id", SECRET_ID)},
             f"vault:{fake.host}/transit/k1#1",
             lambda: fake.keys["transit/k1"].update(soft_deleted=True),
-            lambda: fake.keys["transit/k1"].update(soft_deleted=False), "decrypt")
+            lambda: fake.keys["transit/k1"].update(soft_deleted=False), "decrypt",
+            fake.rotate)

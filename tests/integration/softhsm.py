@@ -52,6 +52,10 @@ class Token:
         """A key that may be used for "encrypt", "wrap" or "none"; made, or changed."""
         self._run(Path(program).parent / "pkcs11_key", MODULE, self.label, label, key_id, use)
 
+    def import_aes(self, label, key_id, file):
+        """A key whose bytes are known."""
+        self._login("--write-object", str(file), "--type", "secrkey", "--key-type", "AES:32", "--label", label, "--id", key_id)
+
     def add_rsa(self, label, key_id, bits=2048):
         self._login("--keypairgen", "--sensitive", "--key-type", f"rsa:{bits}", "--label", label, "--id", key_id)
 

@@ -187,9 +187,15 @@ def test_the_section_that_wrote_a_slot_opens_it(sandbox, regions, tmp_path):
     asked = len(first.fake.requests)
     with volume.mount("ro") as mount:
         assert (mount.path / "a" / "file").read_bytes() == b"content"
+        # Both are keys of users, which do not expire: told once, whatever was asked how often.
+        assert mount.log().count("prefer a role") == 1
     used = [request.headers["Authorization"] for request in first.fake.requests[asked:]
             if request.headers["X-Amz-Target"].endswith("Decrypt")]
     assert used and all(other.access_key_id in header for header in used)
+    for command in (["keys", "test", first.uri], ["init", sandbox.directory("other"), "--key", first.uri],
+                    ["restore", volume.backing, "a", sandbox.root / "restored", "--unsealed"]):
+        assert sandbox.run(*command).stderr.count("prefer a role") == 1, command
+    assert "prefer a role" not in sandbox.run("keys", "list").stderr    # nobody was asked
 
 
 def test_a_slot_that_nothing_here_names_is_shown_and_never_called(sandbox, volume, regions, binary):

@@ -10,6 +10,7 @@ from fakes.fake_azure import SECRET
 from fakes.fake_gcp import KEY
 from fakes.fake_vault import SECRET_ID
 from services import aws, azure, gcp, vault
+from snapcrypt import wait_for
 
 
 @pytest.fixture(params=[aws, azure, gcp, vault], ids=lambda service: service.__name__)
@@ -34,6 +35,28 @@ def write_tree(top):
     return read_tree(top)
 
 
+def check_old_versions(volume, service):
+    """What is under an older version than the service's present one is shown as such."""
+    if service.rotate is None:
+        return
+    rows = {key["key_id"]: key for key in volume.json("keys list", "--live")["keys"]}
+    assert not any(row["rewrap_recommended"] for row in rows.values())
+    service.rotate()
+    rows = {key["key_id"]: key for key in volume.json("keys list", "--live")["keys"] if key["provider"] != "keyring"}
+    old = rows.pop(service.key_id)
+    assert old["rewrap_recommended"] and old["snapshots"] == 1 and old["version"], old
+    (new,) = rows.values()
+    assert not new["rewrap_recommended"] and new["snapshots"] == 0 and new["state"] == "enabled" and new["created"], new
+    table = volume.run("keys list", "--live").stdout.splitlines()
+    for title in ("PROVIDER", "STATE", "VERSION", "AGE", "NEXT ROTATION", "DELETION", "SNAPSHOTS", "ENCRYPTION KEY ID"):
+        assert title in table[0]
+    assert [service.key_id in line for line in table if "rewrap recommended" in line] == [True]
+    assert any(" 0 min " in line and new["key_id"] in line for line in table), table
+    with volume.mount("ro", "key_poll=1") as mount:
+        wait_for(lambda: volume.sandbox.json("status", mount.path)["volumes"][0]["keys"][0]["rewrap_recommended"],
+                 "the mount says so, too")
+
+
 def test_back_up_and_read_in_a_fresh_process(sandbox, service):
     sandbox.configure(service.section())
     volume = sandbox.init("--key", service.uri)
@@ -52,6 +75,7 @@ def test_back_up_and_read_in_a_fresh_process(sandbox, service):
     mount.umount()
     assert 1 <= service.fake.count(service.unwraps) - before <= 4
     stored = b"".join(path.read_bytes() for path in volume.backing.rglob("*") if path.is_file())
+    check_old_versions(volume, service)
     for secret in (SECRET, SECRET_ID, *getattr(service.fake, "tokens", ())):
         assert secret.encode() not in stored
 
@@ -83,6 +107,9 @@ def test_printed_policies_fit_the_role_of_the_host(sandbox, uri, makes, opens):
     assert makes in text and opens in text
     if uri.startswith(("azurekv", "awskms")):
         assert json.loads(text)
+    text = sandbox.run("keys", "test", uri, "--print-policy", "--role", "restore-only").stdout
+    assert opens in text and makes not in text.replace(opens, "")
+    sandbox.run("keys", "test", uri, "--print-policy", "--role", "admin", code=2)
     sandbox.configure("[global]\nrole = write-only\n")
     text = sandbox.run("keys", "test", uri, "--print-policy").stdout
     assert makes in text and opens not in text and "create" not in text

@@ -16,17 +16,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fakes.base import status
 from fakes.fake_aws import FakeAws, FakeMetadata
 from fakes.fake_azure import CLIENT, TENANT, VAULT, FakeAzure
 from fakes import fake_azure, fake_vault
 from fakes.fake_gcp import KEY, FakeGcp
+from fakes.fake_kmip import BYTES, FakeKmip, item, refuse, succeed, uid, values
 from fakes.fake_vault import ROLE_ID, FakeVault
-from fakes.pki import write_secret
+from fakes.pki import key_pem, write_secret
 from snapcrypt import wait_for
 
 LOUD = "-vv"
+KMIP_DATA = 0x4200c2
 # Variables that hold secrets of other keys; no child has a use for them.
 CANARIES = {name: f"canary-{name.lower()}-{secrets.token_hex(8)}" for name in (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AZURE_CLIENT_SECRET",
@@ -263,6 +266,44 @@ def test_sources_of_other_services(sandbox, authority, service):
         watch.exercise(uri, section, mounts=True)
         watch.plant(*getattr(watch.fake, "tokens", ()))
         watch.check()
+
+
+class Refusing:
+    """What a Watch wants of a fake, of services that speak no HTTP: refuse() and heal() are functions."""
+
+    requests = ()
+
+    def __init__(self, refuse, heal):
+        self.refuse, self.heal = refuse, heal
+
+    def fail(self, *_, **__):
+        self.refuse()
+
+
+def test_passphrase_and_password_of_a_kmip_client(sandbox, authority, planted):
+    def store(operation, request):
+        return succeed(uid(), item(KMIP_DATA, BYTES, values(request, KMIP_DATA)[0] + bytes(16)))(operation, request)
+
+    def load(operation, request):
+        return succeed(uid(), item(KMIP_DATA, BYTES, values(request, KMIP_DATA)[0][:-16]))(operation, request)
+
+    certificate, key = authority.issue("backup", client=True)
+    with FakeKmip(authority, *authority.issue("localhost", "localhost", "127.0.0.1")) as fake:
+        def work():
+            fake.answers.update(Encrypt=store, Decrypt=load)
+
+        watch = Watch(sandbox, Refusing(lambda: fake.answers.update(Encrypt=refuse(0x0c, "no"), Decrypt=None), work))
+        work()
+        passphrase, password = watch.plant("phrase-" + secrets.token_hex(8)), "word-" + secrets.token_hex(8)
+        private = load_pem_private_key(Path(key).read_bytes(), None)
+        watch.plant(*(word for name, word in CANARIES.items() if name != "MY_OWN_SECRET"), password,
+                    *key_pem(private).decode().splitlines()[1:-1])
+        encrypted = write_secret(watch.place / "client-key", key_pem(private, passphrase))
+        uri = fake.uri("?version=1.2")
+        watch.exercise(uri, f'[key "k"]\nuri = {uri}\nca_file = {authority.ca_file}\nclient_certificate = {certificate}\n'
+                       f"client_key = {encrypted}\nclient_key_passphrase_command = {watch.script(passphrase)}\n"
+                       f"username = backup\npassword_file = {write_secret(watch.place / 'password', password)}\n", mounts=True)
+        assert all(password.encode() in request for request in fake.requests) and "PATH=" in watch.given()
 
 
 def test_passphrase_of_a_keyring(sandbox):

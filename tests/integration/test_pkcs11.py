@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys on PKCS#11 tokens, against SoftHSM; what it cannot be made to do, against a module of ours in front of it."""
 
+import hashlib
 import shutil
 import subprocess
 import time
 
 import pytest
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
 
 from fakes.pki import write_secret
 from softhsm import PIN, Token, faulty_module
@@ -76,6 +78,27 @@ def test_key_wrap_binds_the_snapshot_where_a_key_may_only_wrap(token, key):
     probe.unwrap()
     reply = probe.refused(*REJECTED, "unwrap", "slot", context=7)
     assert "another snapshot" in reply["text"]
+
+
+def test_key_wrap_is_that_of_the_rfc(token, key, kms_call, tmp_path):
+    """RFC 3394: what the token wrapped under a key that is known opens outside of it, and the other way round."""
+    kek = bytes(range(32))
+    known = bytes.fromhex("28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21")    # section 4.6
+    assert aes_key_unwrap(kek, known) == bytes.fromhex("00112233445566778899aabbccddeeff") + bytes(range(16))
+    token.import_aes("known", "0d", write_secret(tmp_path / "kek", kek))
+    token.set_aes(kms_call, "known", "0d", "wrap")
+    probe = key("object=known")
+    assert probe.wrap()["parameters"]["algorithm"] == "AES-KW"
+    slot = probe.directory / "slot"
+    lines = dict(line.split(" ", 1) for line in slot.read_text().splitlines())
+    blob = bytes.fromhex(lines["wrapped"])
+    bound = aes_key_unwrap(kek, blob[2:])
+    assert len(bound) == 64 and hashlib.sha256(bound[:32]).hexdigest() == lines["digest"]
+    secret = bytes(range(100, 132))
+    made = (blob[:2] + aes_key_wrap(kek, secret + bound[32:])).hex()
+    slot.write_text(slot.read_text().replace(lines["wrapped"], made)
+                    .replace(lines["digest"], hashlib.sha256(secret).hexdigest()))
+    probe.unwrap()    # and compares
 
 
 def test_rsa_oaep_with_sha_256(token, key, faulty):

@@ -81,13 +81,15 @@ static void show_slot(struct probe *probe)
 
 static void show_info(struct probe *probe, const struct kms_key_info *info)
 {
+	const char *notice = kms_notice(probe->kms);
+
 	json_text_string(&probe->json, "key_id", info->key_id);
 	json_text_string(&probe->json, "key_state", key_state_name(info->state));
 	json_text_string(&probe->json, "version", info->version);
 	json_text_number(&probe->json, "created_s", info->created_s);
 	json_text_number(&probe->json, "next_rotation_s", info->next_rotation_s);
 	json_text_number(&probe->json, "deletion_s", info->deletion_s);
-	json_text_string(&probe->json, "notice", info->notice ? info->notice : "");
+	json_text_string(&probe->json, "notice", notice ? notice : "");
 }
 
 static void show_error(struct probe *probe, int code, const struct kms_error *error)

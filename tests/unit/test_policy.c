@@ -14,13 +14,13 @@
 
 #define ARN "arn:aws:kms:eu-west-1:111122223333:key/1234"
 
-static struct json_reader *policy_of(const char *uri, bool is_write_only)
+static struct json_reader *policy_of(const char *uri, enum kms_use use)
 {
 	const struct kms_config config = { .uri = uri };
 	struct json_reader *reader = NULL;
 	char *text = NULL;
 
-	assert_int_equal(kms_policy(&config, is_write_only, &text, NULL), 0);
+	assert_int_equal(kms_policy(&config, use, &text, NULL), 0);
 	assert_int_equal(json_reader_parse(bytes_from_text(text), &reader), 0);
 	free(text);
 	return reader;
@@ -28,7 +28,7 @@ static struct json_reader *policy_of(const char *uri, bool is_write_only)
 
 static void aws_policy_allows_one_key_and_our_context_only(void **state)
 {
-	struct json_reader *reader = policy_of("awskms:///" ARN, false);
+	struct json_reader *reader = policy_of("awskms:///" ARN, KMS_USE_BOTH);
 
 	assert_int_equal(json_reader_count(reader, "Statement"), 2);
 	assert_string_equal(json_reader_text(reader, "Statement.0.Resource"), ARN);
@@ -41,11 +41,20 @@ static void aws_policy_allows_one_key_and_our_context_only(void **state)
 
 static void aws_policy_of_a_write_only_host_does_not_decrypt(void **state)
 {
-	struct json_reader *reader = policy_of("awskms:///" ARN, true);
+	struct json_reader *reader = policy_of("awskms:///" ARN, KMS_USE_MAKE);
 
 	assert_int_equal(json_reader_count(reader, "Statement.0.Action"), 1);
 	assert_string_equal(json_reader_text(reader, "Statement.0.Action.0"),
 			    "kms:GenerateDataKey");
+	json_reader_free(reader);
+}
+
+static void aws_policy_of_a_host_that_only_restores_makes_nothing(void **state)
+{
+	struct json_reader *reader = policy_of("awskms:///" ARN, KMS_USE_OPEN);
+
+	assert_int_equal(json_reader_count(reader, "Statement.0.Action"), 1);
+	assert_string_equal(json_reader_text(reader, "Statement.0.Action.0"), "kms:Decrypt");
 	json_reader_free(reader);
 }
 
@@ -57,7 +66,7 @@ static void aws_policy_of_an_alias_names_it_in_the_condition(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(uris); i++) {
-		struct json_reader *reader = policy_of(uris[i], false);
+		struct json_reader *reader = policy_of(uris[i], KMS_USE_BOTH);
 
 		for (size_t k = 0; k < 2; k++) {
 			const char *const paths[] = {
@@ -77,8 +86,8 @@ static void policy_says_what_it_does_not_know(void **state)
 	const struct kms_config wrong = { .uri = "awskms:///a/b" };
 	char *text = NULL;
 
-	assert_int_equal(kms_policy(&keyring, false, &text, NULL), -ENOTSUP);
-	assert_int_equal(kms_policy(&wrong, false, &text, NULL), -EINVAL);
+	assert_int_equal(kms_policy(&keyring, KMS_USE_BOTH, &text, NULL), -ENOTSUP);
+	assert_int_equal(kms_policy(&wrong, KMS_USE_BOTH, &text, NULL), -EINVAL);
 }
 
 int main(void)
@@ -86,6 +95,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(aws_policy_allows_one_key_and_our_context_only),
 		cmocka_unit_test(aws_policy_of_a_write_only_host_does_not_decrypt),
+		cmocka_unit_test(aws_policy_of_a_host_that_only_restores_makes_nothing),
 		cmocka_unit_test(aws_policy_of_an_alias_names_it_in_the_condition),
 		cmocka_unit_test(policy_says_what_it_does_not_know),
 	};
