@@ -380,11 +380,9 @@ static void unlist_opening(struct kms *kms, struct opening *opening)
 
 void kms_cancel(struct kms *kms)
 {
-	struct opening *opening;
-
 	pthread_mutex_lock(&kms->lock);
 	atomic_store(&kms->is_cancelled, true);
-	DL_FOREACH (kms->openings, opening)
+	for (struct opening *opening = kms->openings; opening; opening = opening->next)
 		atomic_store(&opening->is_decided, true);
 	pthread_mutex_unlock(&kms->lock);
 }
