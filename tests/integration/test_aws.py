@@ -273,7 +273,7 @@ def test_lasting_faults_are_unreachable_within_the_deadline(aws, probe, fault, e
     start = time.monotonic()
     reply = probe.ask("unwrap", slot)
     assert (reply["errno"], reply["state"]) == (errno, "unreachable"), reply
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 4
     assert reply["text"]
 
 
