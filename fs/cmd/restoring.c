@@ -176,17 +176,9 @@ int restoring_make_target(struct restoring *restoring)
 static int write_down(struct restoring *restoring)
 {
 	struct session *session = &restoring->session;
-	const struct audit_entry entry = {
-		.operation = AUDIT_RESTORE,
-		.volume = &store_volume(session->store)->volume,
-		.snapshot = snapshot_id(restoring->snapshot),
-		.detail = restoring->target.path,
-	};
-	const int r = kms_audit(session->access.kms, &entry);
 
-	return r < 0 ? fail(session->invocation, EXIT_FAILED,
-			    "audit log: %s, and audit_on_failure is block", strerror(-r))
-		     : 0;
+	return session_audit(session, AUDIT_RESTORE, &store_volume(session->store)->volume,
+			     snapshot_id(restoring->snapshot), restoring->target.path);
 }
 
 static uint64_t item_count(const struct restore_counts *counts)
